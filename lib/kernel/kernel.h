@@ -1,0 +1,67 @@
+// A kernel to be patched and its pieces.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace klp::kernel {
+
+namespace fs = std::filesystem;
+
+/// A kernel whose pieces all exist. Paths are absolute.
+struct Kernel {
+  std::string name;      ///< "debian:6.1.0-56-cloud-amd64", or the release for one given by paths
+  std::string release;   ///< what vermagic and uname -r say, e.g. "6.1.0-56-cloud-amd64"
+  std::string arch;      ///< "x86_64"
+  std::string compiler;  ///< the program, e.g. "gcc-12"
+  std::string compiler_text;  ///< CONFIG_CC_VERSION_TEXT
+  std::string build_id;  ///< of vmlinux, hex
+
+  fs::path source;   ///< prepared source tree (config, Module.symvers, generated files); never written after preparation
+  fs::path config;
+  fs::path symvers;
+  fs::path vmlinux;  ///< with symbols and debug information
+  fs::path modules;  ///< directory of the .ko files with symbols (searched recursively)
+  fs::path image;    ///< bootable image; empty when the kernel was given by paths without one
+  fs::path boot_modules;  ///< directory of the modules as shipped, lib/modules/RELEASE; empty likewise
+  fs::path cache;    ///< where what is derived from this kernel lives: index, compiled originals, runtime objects
+};
+
+/// What the user said with -k or by paths. Empty paths mean: from the named kernel.
+struct KernelSelection {
+  std::string name;  ///< "debian:6.1-cloud-amd64", ...; empty: the running kernel's release
+  fs::path source, config, symvers, vmlinux, modules;
+};
+
+/// $KLP_DIFF_CACHE, or ~/.cache/klp-diff.
+fs::path cache_root();
+
+/// The kernel meant by `selection`, with everything checked: all pieces there, vmlinux not stripped, CONFIG_LIVEPATCH=y,
+/// the compiler of CONFIG_CC_VERSION_TEXT installed (else Error "compiler-mismatch: ..." naming the package), the
+/// prepared config equal to the distribution's except for probed symbols (else Error "config-mismatch: ...").
+/// A name without ABI number means the newest such kernel already fetched; with none fetched, it is fetched first.
+/// A kernel given by paths is prepared in the cache, in a tree of its own. Errors say what to do.
+Kernel open_kernel(const KernelSelection& selection);
+
+/// The .ko of a module by its name as the kernel knows it ('-' and '_' are equal), if the kernel has it.
+std::optional<fs::path> find_module(const Kernel& kernel, const std::string& module);
+
+/// The names of the fetched kernels with their size on disk in bytes and whether they are complete.
+struct FetchedKernel {
+  std::string name;
+  uint64_t bytes = 0;
+  bool complete = false;
+};
+std::vector<FetchedKernel> list_kernels();
+
+/// Removes a fetched kernel and all that was derived from it. Error when it is not there.
+void remove_kernel(const std::string& name);
+
+/// Downloads, unpacks, prepares and indexes a kernel ("debian:6.1.0-56-cloud-amd64", "debian:6.1-cloud-amd64",
+/// "debian:6.1-amd64"); what is already done is kept, so an interrupted fetch resumes. Returns its resolved name.
+/// Installs nothing. Errors: no such package, no network, disk full, checksum wrong twice.
+std::string fetch_kernel(const std::string& name);
+
+}  // namespace klp::kernel
