@@ -1,0 +1,122 @@
+#include "diff/closure.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "support/bytes.h"
+
+namespace klp::diff {
+namespace {
+
+std::string edge_label(const Reference& reference, bool in_table) {
+  if (in_table) return "in a table entry of";
+  if (reference.branch) return "called by";
+  return reference.piece->kind == PieceKind::function ? "address taken by" : "used by";
+}
+
+class GraphMaker {
+ public:
+  GraphMaker(const Pieces& pieces, const Tables& tables, const ReferencePolicy& policy)
+      : pieces_(pieces), tables_(tables), policy_(policy), graph_(pieces.all().size()) {
+    for (const Piece& piece : pieces.all()) numbers_.emplace(&piece, numbers_.size());
+    for (const Piece& piece : pieces.all()) add_piece(piece);
+  }
+
+  size_t number(const Piece* piece) const { return numbers_.at(piece); }
+  const ReferenceGraph& graph() const { return graph_; }
+
+ private:
+  void add_piece(const Piece& piece) {
+    // Tables are reached through their owners, replacements through the entries.
+    if (tables_.is_table(*piece.section) || (piece.section->is_exec() && piece.symbol == nullptr)) return;
+    for (const elf::Relocation& r : pieces_.relocations(piece)) add_reference(piece, r, false);
+    if (piece.kind != PieceKind::function) return;
+    const Piece* leader = pieces_.leader(&piece);
+    if (leader != &piece) graph_.add_edge(number(leader), number(&piece), "part of");
+    for (const TableEntry& entry : tables_.of(&piece)) add_entry(piece, entry);
+  }
+
+  void add_entry(const Piece& owner, const TableEntry& entry) {
+    for (const elf::Relocation* r : relocations_of(entry)) {
+      const uint64_t field = r->offset - entry.offset;
+      if (entry.spec->replacement && field == entry.spec->replacement->first) continue;
+      add_reference(owner, *r, true);
+    }
+    const Replacement replacement = replacement_of(pieces_, entry);
+    for (const elf::Relocation* r : relocations_of(pieces_, replacement)) add_reference(owner, *r, false);
+  }
+
+  void add_reference(const Piece& from, const elf::Relocation& relocation, bool in_table) {
+    const Reference reference = pieces_.resolve(relocation);
+    if (reference.kind != Reference::Kind::piece || reference.piece == &from) return;
+    const Decision decision = policy_.decide(reference, from, in_table);
+    if (decision.treatment == Treatment::carry || decision.treatment == Treatment::direct) {
+      graph_.add_edge(number(&from), number(decision.piece), edge_label(reference, in_table));
+    }
+  }
+
+  const Pieces& pieces_;
+  const Tables& tables_;
+  const ReferencePolicy& policy_;
+  ReferenceGraph graph_;
+  std::unordered_map<const Piece*, size_t> numbers_;
+};
+
+}  // namespace
+
+std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry) {
+  std::vector<const elf::Relocation*> result;
+  const auto& all = entry.section->relocations;
+  auto at = std::lower_bound(all.begin(), all.end(), entry.offset, [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
+  for (; at != all.end() && at->offset < entry.offset + entry.size; ++at) result.push_back(&*at);
+  return result;
+}
+
+Replacement replacement_of(const Pieces& pieces, const TableEntry& entry) {
+  Replacement result;
+  if (!entry.spec->replacement) return result;
+  const auto [field, length] = *entry.spec->replacement;
+  result.size = static_cast<uint64_t>(slice(entry.section->data, entry.offset + length, 1)[0]);
+  if (result.size == 0) return result;
+  for (const elf::Relocation* r : relocations_of(entry)) {
+    if (r->offset != entry.offset + field) continue;
+    const Reference target = pieces.resolve(*r);
+    check(target.piece != nullptr && target.offset >= 0 && static_cast<uint64_t>(target.offset) + result.size <= target.piece->size,
+          "{}: entry at {:#x}: its replacement lies outside of any code", entry.section->name, entry.offset);
+    result.piece = target.piece;
+    result.start = static_cast<uint64_t>(target.offset);
+    return result;
+  }
+  fail("{}: entry at {:#x} has no replacement", entry.section->name, entry.offset);
+}
+
+std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Replacement& replacement) {
+  std::vector<const elf::Relocation*> result;
+  if (replacement.size == 0) return result;
+  for (const elf::Relocation& r : pieces.relocations(*replacement.piece)) {
+    const uint64_t at = r.offset - replacement.piece->offset;
+    if (at >= replacement.start && at < replacement.start + replacement.size) result.push_back(&r);
+  }
+  return result;
+}
+
+std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy, const std::vector<Root>& roots) {
+  const GraphMaker maker(patched, tables, policy);
+  std::vector<size_t> numbers;
+  std::unordered_map<size_t, std::string> reasons;
+  for (const Root& root : roots) {
+    numbers.push_back(maker.number(root.piece));
+    reasons[numbers.back()] = root.because;
+  }
+  std::vector<Reached> reached = maker.graph().reachable_from(numbers);
+  std::sort(reached.begin(), reached.end(), [](const Reached& a, const Reached& b) { return a.node < b.node; });
+  std::vector<Carried> result;
+  for (const Reached& r : reached) {
+    const Piece* piece = &patched.all()[r.node];
+    const Piece* parent = r.parent == r.node ? nullptr : &patched.all()[r.parent];
+    result.push_back({piece, parent, parent == nullptr ? reasons[r.node] : fmt::format("{} {}", r.label, parent->name())});
+  }
+  return result;
+}
+
+}  // namespace klp::diff

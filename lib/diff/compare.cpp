@@ -1,0 +1,258 @@
+#include "diff/compare.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/log.h"
+
+namespace klp::diff {
+namespace {
+
+constexpr int kMaxDepth = 8;
+
+/// Field bytes are compared as references, not as bytes.
+std::vector<std::byte> without_fields(const Pieces& pieces, const Piece& piece, uint64_t start, uint64_t size) {
+  if (!piece.section->has_data()) return std::vector<std::byte>(size);
+  const auto data = piece.section->data.subspan(piece.offset + start, size);
+  std::vector<std::byte> result(data.begin(), data.end());
+  for (const elf::Relocation& r : pieces.relocations(piece)) {
+    const uint64_t at = r.offset - piece.offset;
+    const uint64_t width = pieces.arch().field_kind(r).width;
+    for (uint64_t i = at; i < at + width; ++i) {
+      if (i >= start && i < start + size) result[i - start] = std::byte{0};
+    }
+  }
+  return result;
+}
+
+std::vector<const elf::Relocation*> relocations_in(const Pieces& pieces, const Piece& piece, uint64_t start, uint64_t size) {
+  std::vector<const elf::Relocation*> result;
+  for (const elf::Relocation& r : pieces.relocations(piece)) {
+    const uint64_t at = r.offset - piece.offset;
+    if (at >= start && at < start + size && pieces.arch().field_kind(r).width > 0) result.push_back(&r);
+  }
+  return result;
+}
+
+std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code) {
+  std::vector<const elf::Instruction*> result;
+  for (const elf::Instruction& i : code) {
+    if (!i.nop) result.push_back(&i);
+  }
+  return result;
+}
+
+bool is_content_only(const Piece& piece) {
+  if (piece.kind == PieceKind::constant || is_private_static(piece)) return true;
+  return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
+}
+
+}  // namespace
+
+int64_t instruction_number(const Pieces& pieces, const Piece& function, int64_t offset) {
+  if (offset < 0 || static_cast<uint64_t>(offset) > function.size) return -1;
+  int64_t number = 0;
+  for (const elf::Instruction& i : pieces.code(function)) {
+    if (i.offset >= static_cast<uint64_t>(offset)) break;
+    if (!i.nop) ++number;
+  }
+  return number;
+}
+
+Comparison::Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Tables& original_tables,
+                       const Tables& patched_tables)
+    : original_(original), patched_(patched), correlation_(correlation), original_tables_(original_tables), patched_tables_(patched_tables) {}
+
+bool Comparison::same_reference(const Reference& a, const Reference& b, int depth) const {
+  if (a.kind != b.kind || a.branch != b.branch) return false;
+  switch (a.kind) {
+    case Reference::Kind::none:
+      return true;
+    case Reference::Kind::string:
+      return a.string == b.string;
+    case Reference::Kind::external:
+      return a.symbol->name == b.symbol->name && a.offset == b.offset && a.symbol->place == b.symbol->place;
+    case Reference::Kind::piece:
+      break;
+  }
+  if (correlation_.patched_of(a.piece) == b.piece) {
+    if (a.offset == b.offset && a.offset == 0) return true;
+    if (a.piece->kind != PieceKind::function) return a.offset == b.offset;
+    return instruction_number(original_, *a.piece, a.offset) == instruction_number(patched_, *b.piece, b.offset);
+  }
+  if (correlation_.patched_of(a.piece) != nullptr || correlation_.original_of(b.piece) != nullptr) return false;
+  if (original_.arch().runs_before_patching_only(a.piece->section->name) && a.piece->section->name == b.piece->section->name) return true;
+  if (is_content_only(*a.piece) && is_content_only(*b.piece)) return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
+  // Unnamed writable data is the same only where nothing moved.
+  return a.piece->kind == PieceKind::anonymous && b.piece->kind == PieceKind::anonymous && a.piece->section->name == b.piece->section->name &&
+         a.piece->offset == b.piece->offset && a.piece->size == b.piece->size && a.offset == b.offset;
+}
+
+bool Comparison::same_content(const Piece& a, const Piece& b, int depth) const {
+  if (a.section->name != b.section->name && a.kind != PieceKind::object) return false;
+  return a.size == b.size && depth < kMaxDepth && !bytes_difference(a, 0, b, 0, a.size, depth);
+}
+
+std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start, uint64_t size,
+                                                        int depth) const {
+  const auto bytes_a = without_fields(original_, a, a_start, size);
+  const auto bytes_b = without_fields(patched_, b, b_start, size);
+  const auto mismatch = std::mismatch(bytes_a.begin(), bytes_a.end(), bytes_b.begin(), bytes_b.end());
+  if (mismatch.first != bytes_a.end()) return fmt::format("content differs at +{:#x}", mismatch.first - bytes_a.begin());
+  const auto refs_a = relocations_in(original_, a, a_start, size);
+  const auto refs_b = relocations_in(patched_, b, b_start, size);
+  if (refs_a.size() != refs_b.size()) return fmt::format("{} references instead of {}", refs_b.size(), refs_a.size());
+  for (size_t i = 0; i < refs_a.size(); ++i) {
+    const bool same_place = refs_a[i]->offset - a.offset - a_start == refs_b[i]->offset - b.offset - b_start;
+    if (!same_place || refs_a[i]->type != refs_b[i]->type || !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), depth)) {
+      return fmt::format("reference differs at +{:#x}", refs_a[i]->offset - a.offset);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Comparison::data_difference(const Piece& a, const Piece& b) const {
+  if (a.size != b.size) return fmt::format("size {} instead of {} bytes", b.size, a.size);
+  if (a.section->is_writable() != b.section->is_writable()) return std::string("moved between constant and writable data");
+  if (a.section->has_data() != b.section->has_data()) {
+    // Zeros in .data and .bss are the same content.
+    const auto zero = [](const Piece& p) { return std::all_of(p.data().begin(), p.data().end(), [](std::byte x) { return x == std::byte{0}; }); };
+    if (!zero(a) || !zero(b)) return std::string("content differs");
+  }
+  return bytes_difference(a, 0, b, 0, a.size, 0);
+}
+
+std::optional<std::string> Comparison::difference(const Piece& a, const Piece& b) const {
+  if (auto reason = code_difference(a, b)) return reason;
+  return table_difference(a, b);
+}
+
+std::optional<std::string> Comparison::code_difference(const Piece& a, const Piece& b) const {
+  const auto code_a = without_padding(original_.code(a));
+  const auto code_b = without_padding(patched_.code(b));
+  const size_t common = std::min(code_a.size(), code_b.size());
+  for (size_t i = 0; i < common; ++i) {
+    const elf::Instruction& x = *code_a[i];
+    const elf::Instruction& y = *code_b[i];
+    const std::string place = fmt::format("code differs at +{:#x}", y.offset);
+    const auto refs_x = relocations_in(original_, a, x.offset, x.size);
+    const auto refs_y = relocations_in(patched_, b, y.offset, y.size);
+    if (x.flow != y.flow || x.condition != y.condition || refs_x.size() != refs_y.size()) return place;
+    if (x.flow == elf::Flow::none || !refs_x.empty()) {
+      if (x.size != y.size) return place;
+      if (without_fields(original_, a, x.offset, x.size) != without_fields(patched_, b, y.offset, y.size)) return place;
+      for (size_t k = 0; k < refs_x.size(); ++k) {
+        const bool same_place = refs_x[k]->offset - a.offset - x.offset == refs_y[k]->offset - b.offset - y.offset;
+        if (!same_place || refs_x[k]->type != refs_y[k]->type || !same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0)) {
+          return fmt::format("reference differs at +{:#x}", y.offset);
+        }
+      }
+    } else if (instruction_number(original_, a, x.target) != instruction_number(patched_, b, y.target) ||
+               (instruction_number(original_, a, x.target) < 0 && x.target - static_cast<int64_t>(x.offset) != y.target - static_cast<int64_t>(y.offset))) {
+      return place;
+    }
+  }
+  if (code_a.size() != code_b.size()) return fmt::format("{} instructions instead of {}", code_b.size(), code_a.size());
+  return std::nullopt;
+}
+
+std::optional<std::string> Comparison::table_difference(const Piece& a, const Piece& b) const {
+  const auto compared = [](const std::vector<TableEntry>& entries) {
+    std::vector<TableEntry> result;
+    for (const TableEntry& e : entries) {
+      if (e.spec->compared) result.push_back(e);
+    }
+    return result;
+  };
+  const auto left = compared(original_tables_.of(&a));
+  const auto right = compared(patched_tables_.of(&b));
+  for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
+    if (left[i].spec != right[i].spec) return fmt::format("other entries in {}", right[i].section->name);
+    if (!same_entry(left[i], right[i], a, b)) return fmt::format("entry in {} differs (site +{:#x})", right[i].section->name, right[i].owner_offset);
+  }
+  if (left.size() != right.size()) return fmt::format("{} table entries instead of {}", right.size(), left.size());
+  return std::nullopt;
+}
+
+bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a, const Piece& function_b) const {
+  if (a.size != b.size) return false;
+  if (instruction_number(original_, function_a, a.owner_offset) != instruction_number(patched_, function_b, b.owner_offset)) return false;
+  const Piece* piece_a = original_.at(*a.section, a.offset);
+  const Piece* piece_b = patched_.at(*b.section, b.offset);
+  const uint64_t start_a = a.offset - piece_a->offset;
+  const uint64_t start_b = b.offset - piece_b->offset;
+  auto bytes_a = without_fields(original_, *piece_a, start_a, a.size);
+  auto bytes_b = without_fields(patched_, *piece_b, start_b, b.size);
+  for (const auto& [offset, size] : a.spec->ignored) {
+    for (uint64_t i = offset; i < offset + size && i < a.size; ++i) bytes_a[i] = bytes_b[i] = std::byte{0};
+  }
+  if (bytes_a != bytes_b) return false;
+  const auto refs_a = relocations_in(original_, *piece_a, start_a, a.size);
+  const auto refs_b = relocations_in(patched_, *piece_b, start_b, b.size);
+  if (refs_a.size() != refs_b.size()) return false;
+  for (size_t i = 0; i < refs_a.size(); ++i) {
+    if (refs_a[i]->offset - a.offset != refs_b[i]->offset - b.offset) return false;
+    const bool replaced = a.spec->replacement && refs_a[i]->offset - a.offset == a.spec->replacement->first;
+    if (replaced ? !same_replacement(a, b) : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0)) return false;
+  }
+  return true;
+}
+
+bool Comparison::same_replacement(const TableEntry& a, const TableEntry& b) const {
+  const auto [field, length] = *a.spec->replacement;
+  const auto size = static_cast<uint64_t>(a.section->data[a.offset + length]);
+  if (size == 0) return true;  // an empty replacement points anywhere
+  const auto target = [field = field](const Pieces& pieces, const TableEntry& e) {
+    for (const elf::Relocation& r : e.section->relocations) {
+      if (r.offset == e.offset + field) return pieces.resolve(r);
+    }
+    return Reference{};
+  };
+  const Reference x = target(original_, a);
+  const Reference y = target(patched_, b);
+  if (x.piece == nullptr || y.piece == nullptr || x.offset < 0 || y.offset < 0) return false;
+  if (static_cast<uint64_t>(x.offset) + size > x.piece->size || static_cast<uint64_t>(y.offset) + size > y.piece->size) return false;
+  return !bytes_difference(*x.piece, static_cast<uint64_t>(x.offset), *y.piece, static_cast<uint64_t>(y.offset), size, 0);
+}
+
+ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Comparison& comparison,
+                  const Tables& patched_tables) {
+  ChangeSet result;
+  std::map<const Piece*, std::string> changed;  // leaders
+  for (const Piece& b : patched.all()) {
+    if (b.symbol == nullptr || is_private_static(b) || patched_tables.is_table(*b.section)) continue;
+    const Piece* a = correlation.original_of(&b);
+    if (b.kind == PieceKind::function) {
+      const Piece* leader = patched.leader(&b);
+      if (a == nullptr) {
+        if (leader != &b) changed.emplace(leader, fmt::format("gained the part {}", b.name()));
+      } else if (auto reason = comparison.difference(*a, b)) {
+        log("compare").debug("{}: {}", b.name(), *reason);
+        changed.emplace(leader, leader == &b ? *reason : fmt::format("{} of {}", *reason, b.name()));
+      }
+    } else if (b.kind == PieceKind::object && a != nullptr) {
+      if (auto reason = comparison.data_difference(*a, b)) result.data.push_back({a, &b, *reason});
+    }
+  }
+  for (const Piece& a : original.all()) {
+    if (a.kind != PieceKind::function || a.symbol == nullptr || correlation.patched_of(&a) != nullptr) continue;
+    const Piece* leader = original.leader(&a);
+    if (leader == &a) {
+      result.removed_functions.push_back(&a);
+    } else if (const Piece* b = correlation.patched_of(leader)) {
+      changed.emplace(b, fmt::format("lost the part {}", a.name()));
+    }
+  }
+  for (const Piece& b : patched.all()) {
+    if (b.kind != PieceKind::function || b.symbol == nullptr || patched.leader(&b) != &b) continue;
+    const Piece* a = correlation.original_of(&b);
+    if (a == nullptr) {
+      result.functions.push_back({FunctionChange::Kind::added, nullptr, &b, "new function"});
+    } else if (const auto found = changed.find(&b); found != changed.end()) {
+      result.functions.push_back({FunctionChange::Kind::changed, a, &b, found->second});
+    }
+  }
+  return result;
+}
+
+}  // namespace klp::diff

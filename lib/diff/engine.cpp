@@ -1,0 +1,270 @@
+#include "diff/engine.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "diff/compare.h"
+#include "diff/plan.h"
+#include "elf/debug_info.h"
+#include "support/error.h"
+#include "support/log.h"
+
+namespace klp::diff {
+namespace {
+
+std::string file_symbol(const elf::ElfObject& object) {
+  for (const elf::Symbol& s : object.symbols()) {
+    if (s.type == elf::kSttFile && !s.name.empty()) return std::string(s.name);
+  }
+  return {};
+}
+
+bool is_init(const Piece& piece) { return piece.section->name.starts_with(".init"); }
+bool is_exit(const Piece& piece) { return piece.section->name.starts_with(".exit"); }
+
+/// All of one unit's analysis; the members are the phases' values, made in this order and const afterwards.
+class UnitAnalysis {
+ public:
+  explicit UnitAnalysis(const UnitInput& input)
+      : in_(input),
+        disassembler_(input.patched->machine()),
+        original_(*input.original, disassembler_),
+        patched_(*input.patched, disassembler_),
+        original_tables_(original_, input.table_sizes),
+        patched_tables_(patched_, input.table_sizes),
+        original_debug_(elf::read_debug_info(*input.original)),
+        patched_debug_(elf::read_debug_info(*input.patched)),
+        correlation_(correlate(original_, patched_, original_debug_, patched_debug_)) {}
+
+  UnitResult run() {
+    const Comparison comparison(original_, patched_, correlation_, original_tables_, patched_tables_);
+    changes_ = compare(original_, patched_, correlation_, comparison, patched_tables_);
+    if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped, file_symbol(*in_.original));
+    report_identity();
+    choose_roots();
+    report_data_changes();
+    report_lost_additions();
+    // Fence: the roots are final. From here on "is this function replaced?" has one answer.
+    if (!roots_.empty()) plan_module();
+    result_.changed = !roots_.empty() || result_.findings.has_refusal();
+    if (result_.changed) report_identity_findings();
+    return std::move(result_);
+  }
+
+ private:
+  void refuse(std::string code, std::string_view symbol, std::string message, std::string hint, Severity severity = Severity::refusal) {
+    result_.findings.add({severity, std::move(code), in_.object, in_.unit, std::string(symbol), std::move(message), std::move(hint)});
+  }
+
+  void report_identity() {
+    if (!identity_) return;
+    result_.identity = {identity_->count(IdentityState::matched), identity_->count(IdentityState::different), identity_->count(IdentityState::absent),
+                        identity_->count(IdentityState::overridden)};
+  }
+
+  /// A function that is not the shipped one may hide changed code that the shipped one has inlined.
+  void report_identity_findings() {
+    if (!identity_ || !in_.check_identity) return;
+    for (const FunctionIdentity& f : identity_->functions()) {
+      if (f.state == IdentityState::matched || f.state == IdentityState::overridden || is_exit(*f.piece)) continue;
+      refuse("identity-mismatch", f.piece->name(), fmt::format("the compiled original is not the shipped function: {}", f.difference),
+             "check that source, config and compiler are those of the shipped kernel");
+    }
+  }
+
+  void choose_roots() {
+    for (const FunctionChange& change : changes_.functions) {
+      const Piece& piece = *change.patched;
+      if (is_init(piece) || is_exit(piece)) {
+        const bool init = is_init(piece);
+        refuse(init ? "init-code" : "exit-code", piece.name(), fmt::format("{} {}: {}", init ? "__init function" : "__exit function", change.original != nullptr ? "changed" : "added", change.reason),
+               init ? "it has already run; move what a running kernel needs into a callback" : "it cannot be redirected; leave it out of the patch");
+      } else if (change.kind == FunctionChange::Kind::added) {
+        if (is_wanted(piece)) roots_.push_back({&piece, "new function, used by another file of the patch"});
+      } else if (is_overridden(*change.original)) {
+        refuse("identity-mismatch", piece.name(), "the change is in a weak function that the shipped kernel overrides: it has no effect and is left out", "", Severity::warning);
+      } else {
+        add_root(change);
+      }
+    }
+    for (const Piece* removed : changes_.removed_functions) add_function(*removed, "removed", false, 0, removed->size, 0, {"no longer in the patched source"});
+  }
+
+  bool is_wanted(const Piece& piece) const {
+    const auto wanted = [&](const elf::Symbol* s) { return !s->is_local() && in_.wanted.count(s->name) != 0; };
+    return wanted(piece.symbol) || std::any_of(piece.aliases.begin(), piece.aliases.end(), wanted);
+  }
+
+  bool is_overridden(const Piece& original) const {
+    const FunctionIdentity* identity = identity_ ? identity_->of(&original) : nullptr;
+    return identity != nullptr && identity->state == IdentityState::overridden;
+  }
+
+  void add_root(const FunctionChange& change) {
+    const Piece& original = *change.original;
+    if (!patched_.arch().has_ftrace_site(original.data(), original_.relocations(original), original.offset)) {
+      refuse("not-traceable", change.patched->name(), fmt::format("changed ({}), but it has no ftrace site to redirect it at", change.reason),
+             "change its callers instead: functions marked notrace or inline, and files built without -pg, cannot be redirected");
+      return;
+    }
+    roots_.push_back({change.patched, change.reason});
+    context_.replaced.insert(change.patched);
+  }
+
+  void report_data_changes() {
+    for (const DataChange& change : changes_.data) {
+      const Piece& piece = *change.patched;
+      if (patched_.arch().runs_before_patching_only(piece.section->name)) continue;
+      const bool init = is_init(piece) || is_exit(piece);
+      const bool export_table = piece.section->name.starts_with("__ksymtab") || piece.section->name.starts_with("___ksymtab");
+      if (export_table) continue;
+      refuse(init ? "init-code" : "changed-data", piece.name(), fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel", piece.section->name, change.reason),
+             init ? "it is gone from memory; leave it out of the patch" : "a livepatch replaces code only; set the new value in a callback, or keep new state in a shadow variable");
+      result_.data.push_back({std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change.reason}});
+    }
+  }
+
+  /// New content of sections that only mean something while a module or the kernel starts would be lost without a word.
+  void report_lost_additions() {
+    for (const Piece& piece : patched_.all()) {
+      if (piece.symbol == nullptr || piece.kind == PieceKind::function || correlation_.original_of(&piece) != nullptr) continue;
+      const std::string_view section = piece.section->name;
+      if (section.starts_with("___ksymtab") || section.starts_with("__ksymtab+") || section.starts_with("__ksymtab_gpl") || section == "__ksymtab") {
+        refuse("dropped-export", piece.name(), "the new export is left out: a livepatch must not export symbols of the kernel", "", Severity::note);
+      } else if (section == "__param" || section == "__tracepoints" || section == "_ftrace_events" || section == "__modver") {
+        refuse("unsupported-section", piece.name(), fmt::format("adds an entry to {}, which the kernel reads only at start", section), "leave it out of the patch");
+      }
+    }
+  }
+
+  void plan_module() {
+    context_.patched = &patched_;
+    context_.correlation = &correlation_;
+    context_.identity = identity_ ? &*identity_ : nullptr;
+    context_.shipped = in_.shipped;
+    context_.vmlinux = in_.vmlinux;
+    context_.exports = in_.exports;
+    context_.object = in_.object;
+    context_.provided = in_.provided;
+    const ReferencePolicy policy(context_);
+
+    PlanInput input;
+    input.patched = &patched_;
+    input.tables = &patched_tables_;
+    input.policy = &policy;
+    input.context = &context_;
+    input.unit = in_.unit;
+    input.source = file_symbol(*in_.patched);
+    input.wanted = in_.wanted;
+    input.carried = close(patched_, patched_tables_, policy, roots_);
+    name_replaced(input);
+    check_carried(input.carried);
+    PlanResult planned = plan(input, result_.findings);
+    result_.plan = std::move(planned.object);
+    result_.special_entries = std::move(planned.special_entries);
+    result_.klp_relocations = planned.klp_relocations;
+    report_carried(input);
+  }
+
+  /// Old name and position of every replaced function, from the shipped binary.
+  void name_replaced(PlanInput& input) {
+    for (const Root& root : roots_) {
+      const Piece* original = correlation_.original_of(root.piece);
+      if (original == nullptr) continue;
+      const elf::Symbol* shipped = identity_ ? identity_->shipped_symbol(*original) : nullptr;
+      if (shipped == nullptr || !shipped->is_defined()) {
+        refuse("missing-symbol", root.piece->name(), fmt::format("the shipped {} has no such function", in_.object), "check that source, config and compiler are those of the shipped kernel");
+        continue;
+      }
+      if (!elf::SymbolIndex::in_kallsyms(*shipped, in_.object != "vmlinux")) {
+        refuse("missing-symbol", root.piece->name(), "the function is not in the kernel's symbol table", "it cannot be redirected");
+        continue;
+      }
+      PlanFunction f;
+      f.old_name = shipped->name;
+      f.sympos = in_.shipped->sympos(*shipped);
+      input.functions.emplace_back(root.piece, f);
+    }
+  }
+
+  void check_carried(const std::vector<Carried>& carried) {
+    for (const Carried& c : carried) {
+      if (is_init(*c.piece) || is_exit(*c.piece)) {
+        refuse("init-code", c.piece->name(), fmt::format("__init or __exit code or data is {}", c.because), "do not refer to it from code that is patched");
+      }
+    }
+  }
+
+  void report_carried(const PlanInput& input) {
+    std::unordered_map<const Piece*, const Carried*> by_piece;
+    for (const Carried& c : input.carried) by_piece[c.piece] = &c;
+    std::unordered_map<const Piece*, const PlanFunction*> replaced;
+    for (const auto& [piece, function] : input.functions) replaced[piece] = &function;
+    for (const Carried& c : input.carried) {
+      const Piece* piece = c.piece;
+      if (piece->symbol == nullptr) continue;
+      std::vector<std::string> because;
+      for (const Carried* at = &c; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent)) because.push_back(at->because);
+      const Piece* original = correlation_.original_of(piece);
+      if (piece->kind == PieceKind::function) {
+        const auto found = replaced.find(piece);
+        const bool is_replaced = found != replaced.end();
+        const char* change = is_replaced ? "changed" : original != nullptr || patched_.leader(piece) != piece ? "bundled" : "new";
+        add_function(*piece, change, is_replaced, is_replaced ? found->second->sympos : 0, original != nullptr ? original->size : 0, piece->size, because);
+      } else {
+        result_.data.push_back({std::string(piece->name()), "new", std::string(piece->section->name), piece->size, because});
+      }
+    }
+  }
+
+  void add_function(const Piece& piece, const char* change, bool patched, uint64_t sympos, uint64_t old_size, uint64_t new_size, std::vector<std::string> because) {
+    FunctionReport report{std::string(piece.name()), change, patched, sympos, old_size, new_size, {}, 0, std::move(because)};
+    const std::string plain = report.name.substr(0, report.name.find('.'));
+    const auto& places = std::string_view(change) == "removed" ? original_debug_.functions : patched_debug_.functions;
+    if (const auto place = places.find(plain); place != places.end()) {
+      report.file = place->second.file;
+      report.line = place->second.line;
+    }
+    result_.functions.push_back(std::move(report));
+  }
+
+  const UnitInput& in_;
+  elf::Disassembler disassembler_;
+  Pieces original_, patched_;
+  Tables original_tables_, patched_tables_;
+  elf::DebugInfo original_debug_, patched_debug_;
+  Correlation correlation_;
+  ChangeSet changes_;
+  std::optional<Identity> identity_;
+  ReferenceContext context_;
+  std::vector<Root> roots_;
+  UnitResult result_;
+};
+
+}  // namespace
+
+UnitResult analyse(const UnitInput& input) {
+  check(input.original->type() == 1 && input.patched->type() == 1, "{}: not a relocatable object", input.unit);
+  check(input.original->machine() == input.patched->machine(), "{}: the two objects are for different machines", input.unit);
+  return with_context(input.unit, [&] { return UnitAnalysis(input).run(); });
+}
+
+std::set<std::string, std::less<>> new_globals(const elf::ElfObject& original, const elf::ElfObject& patched) {
+  std::set<std::string, std::less<>> result;
+  for (const elf::Symbol& s : patched.symbols()) {
+    if (!s.is_defined() || s.is_local() || s.is_section()) continue;
+    const auto before = original.symbols_named(s.name);
+    if (std::none_of(before.begin(), before.end(), [](const elf::Symbol* b) { return !b->is_local(); })) result.emplace(s.name);
+  }
+  return result;
+}
+
+std::set<std::string, std::less<>> undefined_names(const elf::ElfObject& patched) {
+  std::set<std::string, std::less<>> result;
+  for (const elf::Symbol& s : patched.symbols()) {
+    if (s.is_undefined() && !s.name.empty()) result.emplace(s.name);
+  }
+  return result;
+}
+
+}  // namespace klp::diff

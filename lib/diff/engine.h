@@ -1,0 +1,72 @@
+// The engine: one unit's two objects in, its changes, findings and plan out (steps 4 to 11 of the data flow).
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "diff/livepatch_module.h"
+#include "diff/tables.h"
+#include "elf/elf_object.h"
+#include "elf/symbol_index.h"
+#include "elf/symvers.h"
+#include "support/finding.h"
+
+namespace klp::diff {
+
+struct UnitInput {
+  const elf::ElfObject* original = nullptr;
+  const elf::ElfObject* patched = nullptr;
+  std::string unit;                            ///< "fs/proc/meminfo.o"
+  std::string object = "vmlinux";              ///< or the module's name
+  const elf::SymbolIndex* shipped = nullptr;   ///< of the object
+  const elf::SymbolIndex* vmlinux = nullptr;
+  const elf::Exports* exports = nullptr;
+  TableSizes table_sizes;
+  std::set<std::string, std::less<>> provided;  ///< globals that other units of the patch define anew
+  std::set<std::string, std::less<>> wanted;    ///< globals that other units refer to
+  bool check_identity = true;
+};
+
+struct FunctionReport {
+  std::string name;
+  std::string change;  ///< changed, new, removed, lifted, bundled
+  bool patched = false;  ///< redirected by a klp_func
+  uint64_t sympos = 0;
+  uint64_t old_size = 0, new_size = 0;
+  std::string file;
+  unsigned line = 0;
+  std::vector<std::string> because;  ///< the chain: why, then up to a changed function
+};
+
+struct DataReport {
+  std::string name, change, section;
+  uint64_t size = 0;
+  std::vector<std::string> because;
+};
+
+struct IdentityReport {
+  size_t matched = 0, different = 0, absent = 0, overridden = 0;
+};
+
+struct UnitResult {
+  bool changed = false;  ///< the unit's code or data changed; else nothing below but identity is filled
+  IdentityReport identity;
+  std::vector<FunctionReport> functions;
+  std::vector<DataReport> data;
+  std::map<std::string, size_t> special_entries;
+  size_t klp_relocations = 0;
+  PatchObject plan;  ///< usable when findings have no refusal; empty functions and sections: nothing to carry
+  Findings findings;
+};
+
+/// Compares, decides and plans one unit. Errors only for malformed objects; everything about the patch is a finding.
+UnitResult analyse(const UnitInput& input);
+
+/// Names of globals that `patched` defines and the original does not, and names that `patched` leaves undefined: what units of one patch
+/// may owe each other.
+std::set<std::string, std::less<>> new_globals(const elf::ElfObject& original, const elf::ElfObject& patched);
+std::set<std::string, std::less<>> undefined_names(const elf::ElfObject& patched);
+
+}  // namespace klp::diff

@@ -1,0 +1,271 @@
+#include "diff/identity.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "diff/compare.h"
+#include "diff/shipped_code.h"
+#include "support/log.h"
+
+namespace klp::diff {
+namespace {
+
+constexpr int kMaxDepth = 4;
+
+std::string_view without_number(std::string_view name) {
+  const size_t end = name.find_last_not_of("0123456789");
+  return end != std::string_view::npos && end + 1 < name.size() && name[end] == '.' ? name.substr(0, end) : name;
+}
+
+/// Compares one function, or data behind a reference, with shipped bytes.
+class Matcher {
+ public:
+  Matcher(const Pieces& original, const ShippedCode& shipped, const Identity& identity) : original_(original), shipped_(shipped), identity_(identity) {}
+
+  std::optional<std::string> code(const Piece& piece, const elf::Section& section, uint64_t offset, uint64_t size) const {
+    if (!section.has_data() || offset + size > section.data.size()) return std::string("lies outside of its section");
+    const auto theirs_bytes = section.data.subspan(offset, size);
+    const auto theirs_all = original_.disassembler().decode(theirs_bytes);
+    const auto ours = strip(original_.code(piece));
+    const auto theirs = strip(theirs_all);
+    for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+      if (!same_instruction(piece, *ours[i], section, offset, *theirs[i], theirs_all)) {
+        return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", ours[i]->offset, original_.disassembler().text(piece.data(), ours[i]->offset),
+                           original_.disassembler().text(theirs_bytes, theirs[i]->offset));
+      }
+    }
+    if (ours.size() != theirs.size()) return fmt::format("{} instructions compiled, {} shipped", ours.size(), theirs.size());
+    return std::nullopt;
+  }
+
+ private:
+  static std::vector<const elf::Instruction*> strip(const std::vector<elf::Instruction>& code) {
+    std::vector<const elf::Instruction*> result;
+    for (const elf::Instruction& i : code) {
+      if (!i.nop) result.push_back(&i);
+    }
+    return result;
+  }
+
+  static int64_t number(const std::vector<elf::Instruction>& code, int64_t offset, uint64_t size) {
+    if (offset < 0 || static_cast<uint64_t>(offset) > size) return -1;
+    int64_t n = 0;
+    for (const elf::Instruction& i : code) {
+      if (i.offset >= static_cast<uint64_t>(offset)) break;
+      if (!i.nop) ++n;
+    }
+    return n;
+  }
+
+  bool same_instruction(const Piece& piece, const elf::Instruction& x, const elf::Section& section, uint64_t start, const elf::Instruction& y,
+                        const std::vector<elf::Instruction>& theirs) const {
+    if (x.flow != y.flow || x.condition != y.condition) return false;
+    const elf::Relocation* only = nullptr;
+    std::vector<const elf::Relocation*> refs;
+    for (const elf::Relocation& r : original_.relocations(piece)) {
+      const uint64_t at = r.offset - piece.offset;
+      if (at >= x.offset && at < x.offset + x.size && original_.arch().field_kind(r).width > 0) refs.push_back(only = &r);
+    }
+    if (x.flow != elf::Flow::none) {
+      if (refs.empty()) return number(original_.code(piece), x.target, piece.size) == number(theirs, y.target, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size);
+      if (refs.size() != 1) return false;
+      const Reference reference = original_.resolve(*only);
+      // The shipped branch may be shorter: its displacement is the instruction's last field, in whatever width.
+      const bool same_length = x.size == y.size;
+      const uint64_t field = start + y.offset + (only->offset - piece.offset - x.offset);
+      const auto spot = same_length ? shipped_.field_target(section, field, *only, reference.field_to_pc)
+                                    : shipped_.at(section, static_cast<int64_t>(start) + y.target);
+      return spot && same_target(reference, *spot, 0);
+    }
+    if (x.size != y.size) return false;
+    std::vector<std::byte> a(piece.data().begin() + static_cast<int64_t>(x.offset), piece.data().begin() + static_cast<int64_t>(x.offset + x.size));
+    const auto shipped_bytes = section.data.subspan(start + y.offset, y.size);
+    std::vector<std::byte> b(shipped_bytes.begin(), shipped_bytes.end());
+    for (const elf::Relocation* r : refs) {
+      const uint64_t at = r->offset - piece.offset - x.offset;
+      const uint64_t width = original_.arch().field_kind(*r).width;
+      std::fill_n(a.begin() + static_cast<int64_t>(at), width, std::byte{0});
+      std::fill_n(b.begin() + static_cast<int64_t>(at), width, std::byte{0});
+      const Reference reference = original_.resolve(*r);
+      const auto spot = shipped_.field_target(section, start + y.offset + at, *r, reference.field_to_pc);
+      if (!spot || !same_target(reference, *spot, 0)) return false;
+    }
+    return a == b;
+  }
+
+  bool same_target(const Reference& reference, const Spot& spot, int depth) const {
+    switch (reference.kind) {
+      case Reference::Kind::none:
+        return true;
+      case Reference::Kind::string:
+        return same_string(reference, spot);
+      case Reference::Kind::external:
+        return same_external(reference, spot);
+      case Reference::Kind::piece:
+        break;
+    }
+    const Piece& piece = *reference.piece;
+    if (piece.symbol == nullptr) return same_data(piece, reference.offset, spot, depth);
+    // A local is where a symbol of its name is; for names that occur several times in a file any of them proves it.
+    if (spot.section == nullptr) return false;
+    for (const elf::Symbol* candidate : identity_candidates(piece)) {
+      const Spot there = shipped_.spot_of(*candidate);
+      if (there.section != spot.section) continue;
+      const auto offset = static_cast<int64_t>(spot.offset - there.offset);
+      if (offset == reference.offset) return true;
+      if (piece.kind == PieceKind::function && offset >= 0 && static_cast<uint64_t>(offset) <= candidate->size && same_place_inside(piece, reference.offset, *candidate, there, offset)) return true;
+    }
+    return is_private_static(piece) && same_data(piece, reference.offset, spot, depth);
+  }
+
+  /// A place inside a function (the start of a switch case, a .cold part) counts as an instruction number.
+  bool same_place_inside(const Piece& piece, int64_t ours, const elf::Symbol& symbol, const Spot& start, int64_t theirs) const {
+    if (!start.section->has_data() || start.offset + symbol.size > start.section->data.size()) return false;
+    const auto code = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
+    return number(original_.code(piece), ours, piece.size) == number(code, theirs, symbol.size);
+  }
+
+  std::vector<const elf::Symbol*> identity_candidates(const Piece& piece) const {
+    const elf::Symbol* known = identity_.shipped_symbol(piece);
+    if (known != nullptr) return {known};
+    return {};
+  }
+
+  bool same_external(const Reference& reference, const Spot& spot) const {
+    if (spot.undefined != nullptr) return spot.undefined->name == reference.symbol->name && static_cast<int64_t>(spot.offset) == reference.offset;
+    const elf::Symbol* global = shipped_.index().maybe_global(reference.symbol->name);
+    if (global == nullptr) {
+      // A weak reference to nothing is linked as address zero.
+      return reference.symbol->bind == elf::kStbWeak && spot.section == nullptr && static_cast<int64_t>(spot.offset) == reference.offset;
+    }
+    const Spot there = shipped_.spot_of(*global);
+    if (there.section == spot.section) return static_cast<int64_t>(spot.offset - there.offset) == reference.offset;
+    // An offset may lead over the end of a section (end markers, fixed maps).
+    const uint64_t expected = global->value + static_cast<uint64_t>(reference.offset);
+    const uint64_t actual = spot.offset + (spot.section != nullptr ? spot.section->address : 0);
+    return shipped_.index().object().type() != 1 && expected == actual;
+  }
+
+  static bool same_string(const Reference& reference, const Spot& spot) {
+    if (spot.section == nullptr || !spot.section->has_data()) return false;
+    const auto data = spot.section->data;
+    const std::string_view text = reference.string;
+    const uint64_t width = 1;
+    if (spot.offset > data.size() || data.size() - spot.offset < text.size() + width) return false;
+    return std::memcmp(data.data() + spot.offset, text.data(), text.size()) == 0 && data[spot.offset + text.size()] == std::byte{0};
+  }
+
+  bool same_data(const Piece& piece, int64_t offset, const Spot& spot, int depth) const {
+    if (spot.section == nullptr || depth > kMaxDepth) return false;
+    if (!piece.section->has_data()) return true;  // zeros that no symbol names: nothing to compare
+    const uint64_t start = spot.offset - static_cast<uint64_t>(offset);
+    if (!spot.section->has_data() || start > spot.section->data.size() || spot.section->data.size() - start < piece.size) return false;
+    std::vector<std::byte> ours(piece.data().begin(), piece.data().end());
+    const auto theirs_span = spot.section->data.subspan(start, piece.size);
+    std::vector<std::byte> theirs(theirs_span.begin(), theirs_span.end());
+    for (const elf::Relocation& r : original_.relocations(piece)) {
+      const uint64_t at = r.offset - piece.offset;
+      const uint64_t width = original_.arch().field_kind(r).width;
+      if (at + width > piece.size) return false;
+      std::fill_n(ours.begin() + static_cast<int64_t>(at), width, std::byte{0});
+      std::fill_n(theirs.begin() + static_cast<int64_t>(at), width, std::byte{0});
+      const Reference inner = original_.resolve(r);
+      const auto target = shipped_.field_target(*spot.section, start + at, r, inner.field_to_pc);
+      if (!target || !same_target(inner, *target, depth + 1)) return false;
+    }
+    return ours == theirs;
+  }
+
+  const Pieces& original_;
+  const ShippedCode& shipped_;
+  const Identity& identity_;
+};
+
+}  // namespace
+
+Identity::~Identity() = default;
+Identity::Identity(Identity&&) noexcept = default;
+
+Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped, const std::string& source_file)
+    : original_(original), shipped_(shipped) {
+  choose_block(source_file);
+  compare_all();
+}
+
+void Identity::choose_block(const std::string& source_file) {
+  std::vector<const Piece*> locals;
+  for (const Piece& piece : original_.all()) {
+    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::function) locals.push_back(&piece);
+    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::object && !is_private_static(piece)) locals.push_back(&piece);
+  }
+  size_t best = 0;
+  bool tied = false;
+  for (const elf::FileBlock* block : shipped_.blocks_of(source_file)) {
+    size_t score = 0;
+    for (const Piece* piece : locals) score += block->locals.count(piece->symbol->name);
+    if (score > best || block_ == nullptr) {
+      best = score;
+      block_ = block;
+      tied = false;
+    } else if (score == best) {
+      tied = true;
+    }
+  }
+  // Two files of one name with the same locals: nothing tells them apart by name. Their locals count as unknown.
+  if (tied && best > 0) block_ = nullptr;
+  log("identity").debug("{}: {} of {} locals found{}", source_file, best, locals.size(), tied ? ", but more than once" : "");
+}
+
+const elf::Symbol* Identity::find_symbol(const Piece& piece, const elf::FileBlock* block) const {
+  if (!piece.symbol->is_local()) return shipped_.maybe_global(piece.symbol->name);
+  if (block == nullptr) return nullptr;
+  const auto found = block->locals.find(piece.symbol->name);
+  if (found == block->locals.end()) return nullptr;
+  const elf::Symbol* only = nullptr;
+  for (const elf::Symbol* s : found->second) {
+    const bool function = s->type == elf::kSttFunc;
+    if (function != (piece.symbol->type == elf::kSttFunc)) continue;
+    if (only != nullptr) return nullptr;
+    only = s;
+  }
+  return only;
+}
+
+const elf::Symbol* Identity::shipped_symbol(const Piece& piece) const { return piece.symbol == nullptr ? nullptr : find_symbol(piece, block_); }
+
+std::optional<std::string> Identity::difference(const Piece& piece, const elf::Section& section, uint64_t offset, uint64_t size) const {
+  const ShippedCode code(shipped_, original_.arch());
+  return Matcher(original_, code, *this).code(piece, section, offset, size);
+}
+
+void Identity::compare_all() {
+  const ShippedCode code(shipped_, original_.arch());
+  for (const Piece& piece : original_.all()) {
+    if (piece.kind != PieceKind::function || piece.symbol == nullptr || piece.symbol->type != elf::kSttFunc) continue;
+    FunctionIdentity result;
+    result.piece = &piece;
+    result.shipped = find_symbol(piece, block_);
+    const bool weak = piece.symbol->bind == elf::kStbWeak;
+    if (result.shipped == nullptr || !result.shipped->is_defined()) {
+      result.difference = "not in the shipped binary";
+    } else {
+      const Spot start = code.spot_of(*result.shipped);
+      const auto difference = Matcher(original_, code, *this).code(piece, *start.section, start.offset, result.shipped->size);
+      result.state = !difference ? IdentityState::matched : weak ? IdentityState::overridden : IdentityState::different;
+      result.difference = difference.value_or("");
+    }
+    by_piece_[&piece] = functions_.size();
+    functions_.push_back(std::move(result));
+  }
+}
+
+const FunctionIdentity* Identity::of(const Piece* piece) const {
+  const auto found = by_piece_.find(piece);
+  return found == by_piece_.end() ? nullptr : &functions_[found->second];
+}
+
+size_t Identity::count(IdentityState state) const {
+  return static_cast<size_t>(std::count_if(functions_.begin(), functions_.end(), [&](const FunctionIdentity& f) { return f.state == state; }));
+}
+
+}  // namespace klp::diff

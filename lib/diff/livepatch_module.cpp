@@ -1,0 +1,44 @@
+#include "diff/livepatch_module.h"
+
+#include <fmt/format.h>
+
+#include "arch/arch.h"
+
+namespace klp::diff {
+namespace {
+
+std::string target_text(const PatchObject& object, const PlanRelocation& r) {
+  switch (r.target) {
+    case PlanRelocation::Target::klp:
+      return fmt::format("klp {}:{}.{},{}", r.klp.patched_object, r.klp.symbol_object, r.klp.symbol, r.klp.sympos);
+    case PlanRelocation::Target::plain:
+      return "plain " + r.name;
+    case PlanRelocation::Target::symbol:
+      break;
+  }
+  const PlanSymbol& symbol = object.symbols[r.symbol];
+  return "module " + (symbol.name.empty() ? object.sections[symbol.section].name : symbol.name);
+}
+
+}  // namespace
+
+std::string dump(const PatchObject& object) {
+  const arch::Arch& arch = arch::arch_for(object.machine);
+  std::string text = fmt::format("unit {} object {}\n", object.unit, object.object);
+  for (const PlanFunction& f : object.functions) {
+    text += fmt::format("replace {},{} with {}\n", f.old_name, f.sympos, object.symbols[f.symbol].name);
+  }
+  for (const PlanSymbol& s : object.symbols) {
+    if (!s.name.empty()) text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size, s.bind == 0 ? "" : " global");
+  }
+  for (const PlanSection& s : object.sections) {
+    text += fmt::format("section {} size {:#x} align {}\n", s.name, s.data.size() + s.nobits_size, s.addralign);
+    for (const PlanRelocation& r : s.relocations) {
+      text += fmt::format("  {}+{:#x} {} {} {:+}\n", s.name, r.offset, arch.relocation_name(r.type), target_text(object, r), r.addend);
+    }
+  }
+  for (const std::string& name : object.namespaces) text += fmt::format("import {}\n", name);
+  return text;
+}
+
+}  // namespace klp::diff

@@ -1,0 +1,65 @@
+// The plan: the content of one patch object as plain data, nothing left to decide. emit writes it; --plan prints it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "elf/klp_abi.h"
+
+namespace klp::diff {
+
+struct PlanRelocation {
+  enum class Target { symbol, plain, klp };
+  uint64_t offset = 0;
+  uint32_t type = 0;
+  Target target = Target::symbol;
+  size_t symbol = 0;        ///< Target::symbol: index into PatchObject::symbols
+  std::string name;         ///< Target::plain
+  elf::KlpReference klp;    ///< Target::klp
+  int64_t addend = 0;
+};
+
+struct PlanSection {
+  std::string name;
+  uint32_t type = 0;
+  uint64_t flags = 0;
+  uint64_t addralign = 1;
+  uint64_t entsize = 0;
+  std::vector<std::byte> data;
+  uint64_t nobits_size = 0;
+  std::vector<PlanRelocation> relocations;
+};
+
+/// A symbol without name is its section.
+struct PlanSymbol {
+  std::string name;
+  size_t section = 0;
+  uint64_t size = 0;
+  uint8_t bind = 0, type = 0;
+};
+
+/// One klp_func: the new code `symbol` takes the place of the `sympos`-th `old_name` of the object.
+struct PlanFunction {
+  std::string old_name;
+  uint64_t sympos = 0;
+  size_t symbol = 0;
+};
+
+struct PatchObject {
+  std::string unit;    ///< "fs/proc/meminfo.o"
+  std::string source;  ///< name for the FILE symbol
+  std::string object;  ///< "vmlinux" or the module's name
+  uint16_t machine = 0;
+  std::vector<PlanSection> sections;
+  std::vector<PlanSymbol> symbols;
+  std::vector<PlanFunction> functions;
+  std::set<std::string> namespaces;  ///< to be imported
+};
+
+/// Stable text, one line a fact, for --plan, golden tests and reviewers.
+std::string dump(const PatchObject& object);
+
+}  // namespace klp::diff

@@ -1,0 +1,178 @@
+#include "diff/references.h"
+
+#include <algorithm>
+
+#include "support/error.h"
+
+namespace klp::diff {
+namespace {
+
+Decision refuse(std::string code, std::string message, std::string hint) {
+  Decision d;
+  d.treatment = Treatment::refuse;
+  d.code = std::move(code);
+  d.message = std::move(message);
+  d.hint = std::move(hint);
+  return d;
+}
+
+Decision carry(const Piece* piece) {
+  Decision d;
+  d.treatment = Treatment::carry;
+  d.piece = piece;
+  return d;
+}
+
+bool is_discarded(const elf::Section& section) {
+  return section.name.starts_with(".init") || section.name.starts_with(".exit");
+}
+
+}  // namespace
+
+Decision ReferencePolicy::decide(const Reference& reference, const Piece& from, bool in_table) const {
+  switch (reference.kind) {
+    case Reference::Kind::none:
+    case Reference::Kind::string:
+      return {};
+    case Reference::Kind::external:
+      return decide_external(reference);
+    case Reference::Kind::piece:
+      break;
+  }
+  return reference.piece->section->is_exec() ? decide_function(reference, from, in_table) : decide_data(reference);
+}
+
+bool ReferencePolicy::exported_by_vmlinux(std::string_view name) const {
+  const auto found = context_.exports->find(name);
+  return found != context_.exports->end() && found->second.module == "vmlinux" && !found->second.name_space.starts_with("module:");
+}
+
+bool ReferencePolicy::depends_on(const std::string& module) const {
+  if (module == context_.object) return true;
+  const auto& symbols = context_.shipped->object().symbols();
+  return std::any_of(symbols.begin(), symbols.end(), [&](const elf::Symbol& s) {
+    if (!s.is_undefined() || s.bind == elf::kStbWeak || s.name.empty()) return false;
+    const auto found = context_.exports->find(s.name);
+    return found != context_.exports->end() && found->second.module == module;
+  });
+}
+
+Decision ReferencePolicy::decide_external(const Reference& reference) const {
+  const std::string name(reference.symbol->name);
+  if (reference.symbol->place != elf::SymbolPlace::undefined) {
+    return refuse("unsupported-relocation", fmt::format("{} is a common or absolute symbol", name), "compile with -fno-common");
+  }
+  Decision d;
+  if (exported_by_vmlinux(name)) {
+    d.treatment = Treatment::plain;
+    d.name = name;
+    d.name_space = context_.exports->find(name)->second.name_space;
+    return d;
+  }
+  if (context_.object != "vmlinux") {
+    const elf::Symbol* own = context_.shipped->maybe_global(name);
+    if (own != nullptr && own->is_defined()) return to_shipped(*own, *context_.shipped, context_.object);
+  }
+  const elf::Symbol* in_vmlinux = context_.vmlinux->maybe_global(name);
+  if (in_vmlinux != nullptr) return to_shipped(*in_vmlinux, *context_.vmlinux, "vmlinux");
+  if (context_.provided.count(name) != 0) {
+    d.treatment = Treatment::plain;
+    d.name = name;
+    return d;
+  }
+  const auto exported = context_.exports->find(name);
+  if (exported == context_.exports->end() || context_.object == "vmlinux") {
+    return refuse("missing-symbol", fmt::format("the running kernel has no symbol {}", name),
+                  "the patch may need another file of the same series, or a newer kernel");
+  }
+  if (!depends_on(exported->second.module)) {
+    return refuse("new-dependency", fmt::format("{} is exported by module {}, on which {} does not depend", name, exported->second.module, context_.object),
+                  "avoid the new dependency; it cannot be declared after the module was loaded");
+  }
+  d.treatment = Treatment::klp;
+  d.klp = {context_.object, exported->second.module, name, 0};
+  return d;
+}
+
+Decision ReferencePolicy::to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index, const std::string& owner) const {
+  const bool module = owner != "vmlinux";
+  if (!elf::SymbolIndex::in_kallsyms(symbol, module)) {
+    return refuse("missing-symbol", fmt::format("{} of {} is not in the kernel's symbol table", symbol.name, owner), "avoid the reference");
+  }
+  if (symbol.section != nullptr && is_discarded(*symbol.section)) {
+    return refuse("init-code", fmt::format("{} of {} is boot-time code or data that is gone from memory", symbol.name, owner),
+                  "do not refer to __init or __exit symbols from code that is patched");
+  }
+  Decision d;
+  d.treatment = Treatment::klp;
+  d.klp = {owner, owner, std::string(symbol.name), index.sympos(symbol)};
+  return d;
+}
+
+Decision ReferencePolicy::original(const Piece& patched) const {
+  const Piece* original = context_.correlation->original_of(&patched);
+  const std::string name(patched.name());
+  if (context_.identity == nullptr) {
+    return refuse("missing-symbol", fmt::format("{}: no shipped binary to look it up in", name), "give --symbols or -k");
+  }
+  const elf::Symbol* shipped = context_.identity->shipped_symbol(*original);
+  if (shipped == nullptr || !shipped->is_defined()) {
+    return refuse("ambiguous-symbol", fmt::format("{} cannot be told apart, or is not there, in the shipped {}", name, context_.object),
+                  "use another symbol, or make the code independent of it");
+  }
+  if (!shipped->is_local() && context_.object == "vmlinux" && exported_by_vmlinux(shipped->name)) {
+    Decision d;
+    d.treatment = Treatment::plain;
+    d.name = shipped->name;
+    d.name_space = context_.exports->find(shipped->name)->second.name_space;
+    return d;
+  }
+  return to_shipped(*shipped, *context_.shipped, context_.object);
+}
+
+Decision ReferencePolicy::decide_function(const Reference& reference, const Piece& from, bool in_table) const {
+  const Piece* target = reference.piece;
+  const Piece* leader = context_.patched->leader(target);
+  const bool inside = leader == context_.patched->leader(&from);
+  const bool exists = context_.correlation->original_of(target) != nullptr;
+  const bool replaced = context_.replaced.count(leader) != 0;
+  Decision direct;
+  direct.treatment = Treatment::direct;
+  direct.piece = target;
+  if (context_.patched->arch().runs_before_patching_only(target->section->name)) return {};
+  if (target->symbol == nullptr) {
+    return refuse("unsupported-section", fmt::format("refers to code without a symbol in {}", target->section->name), "report this code");
+  }
+  if (!exists && !replaced) return carry(target);
+  if (replaced) {
+    const bool address_taken = exists && !reference.branch && !in_table && reference.offset == 0 && target == leader;
+    return address_taken ? original(*leader) : direct;
+  }
+  if (inside) return direct;  // parts of a carried function that is not redirected itself
+  if (reference.offset != 0) {
+    return refuse("unsupported-relocation", fmt::format("refers into the middle of {}, which is not in the module", target->name()), "report this code");
+  }
+  return original(*target);
+}
+
+Decision ReferencePolicy::decide_data(const Reference& reference) const {
+  const Piece* target = reference.piece;
+  if (context_.correlation->original_of(target) != nullptr) return original(*target);
+  if (is_private_static(*target) || target->kind == PieceKind::constant) return carry(target);
+  if (target->kind == PieceKind::anonymous) {
+    if (!target->section->is_writable() && !target->section->is_exec()) return carry(target);
+    return refuse("unsupported-section", fmt::format("refers to unnamed data in {}", target->section->name),
+                  "it cannot be told which variable of the running kernel it is; give it a name");
+  }
+  if (context_.correlation->reset_original(target) != nullptr) {
+    return refuse("static-local-reset", fmt::format("static variable {} has another type or size than in the running kernel; its value would be lost", target->name()),
+                  "keep the type, or use a new variable of another name and carry the value over in a callback");
+  }
+  if (context_.correlation->is_ambiguous(target)) {
+    return refuse("ambiguous-symbol", fmt::format("it cannot be told which static variable of the running kernel {} is", target->name()),
+                  "give the variables different names, or compile with debug information");
+  }
+  return carry(target);
+}
+
+}  // namespace klp::diff

@@ -1,0 +1,68 @@
+// References: how the livepatch module shall resolve each one. Pure decisions, no order dependence.
+//
+//   string, constant, private static, new data, new function   carry: copied into the module
+//   a function that is replaced, called or jumped to            direct: to the copy in the module
+//   a function that is replaced, its address taken              the original, so that a stored pointer outlives the patch
+//   anything else that exists: exported by vmlinux              plain: the module loader resolves it
+//                              otherwise                        klp: the livepatch core resolves it by name and position
+// Undecided data is refused.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_set>
+
+#include "diff/correlation.h"
+#include "diff/identity.h"
+#include "elf/klp_abi.h"
+#include "elf/symvers.h"
+#include "support/finding.h"
+
+namespace klp::diff {
+
+enum class Treatment { none, carry, direct, plain, klp, refuse };
+
+struct Decision {
+  Treatment treatment = Treatment::none;
+  const Piece* piece = nullptr;  ///< carry, direct
+  std::string name;              ///< plain
+  std::string name_space;        ///< plain: the export's namespace, if it has one
+  elf::KlpReference klp;
+  std::string code, message, hint;  ///< refuse
+  bool late() const { return treatment == Treatment::klp && klp.patched_object != "vmlinux"; }
+};
+
+/// Everything a decision depends on. All must outlive the policy.
+struct ReferenceContext {
+  const Pieces* patched = nullptr;
+  const Correlation* correlation = nullptr;
+  const Identity* identity = nullptr;          ///< of the original; null when no shipped binary is known
+  const elf::SymbolIndex* shipped = nullptr;   ///< the binary that is patched
+  const elf::SymbolIndex* vmlinux = nullptr;
+  const elf::Exports* exports = nullptr;
+  std::string object;                          ///< "vmlinux" or the module's name
+  std::unordered_set<const Piece*> replaced;   ///< patched pieces (leaders) of functions that are redirected
+  std::set<std::string, std::less<>> provided;  ///< global names that other units of this patch define anew
+};
+
+class ReferencePolicy {
+ public:
+  explicit ReferencePolicy(const ReferenceContext& context) : context_(context) {}
+
+  /// `in_table`: the field belongs to a kernel table entry, whose pointers to its own function mean the copy.
+  Decision decide(const Reference& reference, const Piece& from, bool in_table) const;
+
+ private:
+  Decision decide_external(const Reference& reference) const;
+  Decision decide_function(const Reference& reference, const Piece& from, bool in_table) const;
+  Decision decide_data(const Reference& reference) const;
+  Decision original(const Piece& patched) const;
+  Decision to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index, const std::string& owner) const;
+  bool exported_by_vmlinux(std::string_view name) const;
+  bool depends_on(const std::string& module) const;
+
+  const ReferenceContext& context_;
+};
+
+}  // namespace klp::diff

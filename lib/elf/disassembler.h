@@ -1,0 +1,45 @@
+// Splitting machine code into instructions (LLVM MC), as far as comparing functions needs it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace klp::elf {
+
+enum class Flow : uint8_t { none, jump, conditional_jump, call };
+
+/// One instruction. `flow` is set for direct branches only: those whose target is an immediate.
+struct Instruction {
+  uint64_t offset = 0;   ///< from the start of the code
+  uint8_t size = 0;
+  Flow flow = Flow::none;
+  bool nop = false;
+  uint16_t condition = 0;  ///< of a conditional jump: equal numbers mean the same condition whatever the length of the branch
+  int64_t target = 0;      ///< of a direct branch: offset from the start of the code (without regard to relocations)
+};
+
+/// Not thread-safe; make one per thread.
+class Disassembler {
+ public:
+  /// `machine` is e_machine (EM_X86_64). Error when LLVM has no such target.
+  explicit Disassembler(uint16_t machine);
+  ~Disassembler();
+  Disassembler(Disassembler&&) noexcept;
+
+  /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow, so that the
+  /// sizes always add up to the code's.
+  std::vector<Instruction> decode(std::span<const std::byte> code) const;
+
+  /// Text of one instruction, for messages.
+  std::string text(std::span<const std::byte> code, uint64_t offset) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace klp::elf
