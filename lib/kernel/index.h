@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,7 +12,8 @@
 namespace klp::kernel {
 
 /// One translation unit of this config. `command` is kbuild's own shell command (compiler, then objtool where kbuild runs
-/// it), relative to the root of the source tree, with -ffunction-sections -fdata-sections in it.
+/// it), relative to the root of the source tree, with -ffunction-sections -fdata-sections in it. Sources that end in .S are
+/// here too, and what is made from source without being linked: asm-offsets.s, bounds.s, vmlinux.lds.
 struct Unit {
   std::string unit;     ///< "fs/proc/meminfo.o"
   std::string source;   ///< "fs/proc/meminfo.c"
@@ -19,20 +21,23 @@ struct Unit {
   std::vector<std::string> objects;  ///< {"vmlinux"}, or the modules it is linked into ("nf_nat", ...), kernel spelling ('_')
 };
 
-/// Immutable once loaded. Paths are relative to the root of the source tree.
+/// Immutable once loaded. Paths are relative to the root of the source tree, without "./".
 class KernelIndex {
  public:
-  /// Loads the index of a kernel; makes it first when it is not there (about 20 s).
+  /// Loads the index of a kernel (20 ms); makes it first when it is not there (about 20 s, two at once wait for each other).
   static KernelIndex open(const Kernel& kernel);
+
+  /// An index of units given in memory, for tests of what uses one. `including`: file -> units that include it.
+  static KernelIndex from_units(std::vector<Unit> units, std::map<std::string, std::vector<std::string>> including);
 
   const std::map<std::string, Unit>& units() const { return units_; }
 
   /// The units whose own source is `file`, or that include it with #include "x.c" (kernel/sched/rt.c is compiled as part of
-  /// kernel/sched/build_policy.o). Empty: this config does not build it.
+  /// kernel/sched/build_policy.o). Conditions around the #include are not evaluated. Empty: this config does not build it.
   std::vector<std::string> units_compiling(const std::string& file) const;
 
-  /// The units that reach the header `file` through any chain of #include lines. Conditions are not evaluated, so this may
-  /// name too many, never too few.
+  /// The units that reach `file` (a header, or an included .c) through any chain of #include lines; -include counts. Conditions
+  /// are not evaluated, so this may name too many, never too few. Reads a file of some MB at each call.
   std::vector<std::string> units_including(const std::string& file) const;
 
   /// sizeof a kernel struct in bytes from vmlinux's BTF ("alt_instr", "bug_entry", ...); 0 when there is none.
@@ -44,9 +49,13 @@ class KernelIndex {
  private:
   friend struct IndexFile;
   std::map<std::string, Unit> units_;
-  std::map<std::string, std::vector<std::string>> including_units_;
   std::map<std::string, std::vector<std::string>> compiling_units_;
   std::map<std::string, uint64_t> struct_sizes_;
+  std::map<std::string, std::vector<std::string>> including_units_;  ///< only in an index made in memory
+  std::filesystem::path includes_file_;
 };
+
+/// Makes the index of a prepared kernel in kernel.cache, if it is not there: dry run of kbuild, include scan, BTF.
+void make_index(const Kernel& kernel);
 
 }  // namespace klp::kernel

@@ -1,7 +1,9 @@
 // A kernel to be patched and its pieces.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +28,7 @@ struct Kernel {
   fs::path modules;  ///< directory of the .ko files with symbols (searched recursively)
   fs::path image;    ///< bootable image; empty when the kernel was given by paths without one
   fs::path boot_modules;  ///< directory of the modules as shipped, lib/modules/RELEASE; empty likewise
+  fs::path pahole;   ///< the stub to give to every make (PAHOLE=): keeps the config as shipped without installing pahole
   fs::path cache;    ///< where what is derived from this kernel lives: index, compiled originals, runtime objects
 };
 
@@ -45,16 +48,24 @@ fs::path cache_root();
 /// A kernel given by paths is prepared in the cache, in a tree of its own. Errors say what to do.
 Kernel open_kernel(const KernelSelection& selection);
 
+/// The make command for the kernel's tree or, with M=, for modules against it: {"env", "-u", ..., "make", "-C", source, "CC=...", ...};
+/// append targets. Variables of the caller's environment that kbuild would heed are taken out. To be run with
+/// kbuild_environment() added.
+std::vector<std::string> kbuild_command(const Kernel& kernel);
+std::map<std::string, std::string> kbuild_environment();
+
 /// The .ko of a module by its name as the kernel knows it ('-' and '_' are equal), if the kernel has it.
 std::optional<fs::path> find_module(const Kernel& kernel, const std::string& module);
 
-/// The names of the fetched kernels with their size on disk in bytes and whether they are complete.
+/// The fetched kernels, oldest first, and whether they are complete (an interrupted fetch is not).
 struct FetchedKernel {
   std::string name;
-  uint64_t bytes = 0;
   bool complete = false;
 };
 std::vector<FetchedKernel> list_kernels();
+
+/// Bytes on disk of a fetched kernel and all that was derived from it; walks its files (a second when they are not cached).
+uint64_t kernel_bytes(const std::string& name);
 
 /// Removes a fetched kernel and all that was derived from it. Error when it is not there.
 void remove_kernel(const std::string& name);

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/finding.h"
@@ -23,15 +24,31 @@ struct TouchedFile {
   FileChange change = FileChange::modified;
   std::vector<Hunk> hunks;
   std::filesystem::path patch;  ///< the patch file it came from
+  std::string text;             ///< the patch file's own lines about this file, as GNU patch reads them
 };
 
-/// Parses unified diffs (git format-patch, git diff, diff -ru), applied in order with -p1. Throws Error for a file that is
-/// not a patch (no hunk, malformed hunk header), names file and line.
+/// Parses unified diffs (git format-patch, git diff, diff -ru), applied in order with -p1. Changes of the file mode alone
+/// are left out. Throws Error for a file that is not a patch (no hunk, malformed hunk header, binary patch, path that
+/// leaves the tree); names file and line.
 std::vector<TouchedFile> read_patches(const std::vector<std::filesystem::path>& patches);
+
+/// The same from one patch's text; `name` is used in messages and as TouchedFile::patch.
+std::vector<TouchedFile> parse_patch(const std::string& text, const std::filesystem::path& name);
+
+/// What a path of the kernel tree means for a livepatch.
+enum class PathKind {
+  source,         ///< C that may be compiled into a unit
+  header,         ///< reached through #include only
+  ignored,        ///< documentation, samples, self tests: no kernel code
+  build_rules,    ///< Makefile, Kconfig, linker scripts, generators and their input
+  assembly,       ///< .S
+  special_image,  ///< vdso, realmode, boot, EFI stub, purgatory: not part of the running kernel's text
+};
+PathKind kind_of_path(std::string_view path);
 
 /// Refusals that follow from the touched paths alone: build-rules (Makefile, Kbuild, Kconfig, linker scripts, scripts/,
 /// tools/ and other generators: no rule from a patch is ever run), asm-source (.S), special-image (vdso, realmode, boot, EFI stub,
-/// purgatory). Documentation and the like are left out silently. Paths that leave the tree ("../x", "/x") are an Error.
+/// purgatory); one for each file. Documentation and the like are left out silently.
 void check_paths(const std::vector<TouchedFile>& files, Findings& findings);
 
 }  // namespace klp::kernel

@@ -37,7 +37,7 @@ class Workspace {
   ~Workspace();
   Workspace(Workspace&&) noexcept;
 
-  /// Applies the patches in order with GNU patch -p1. Fuzz and offsets become notes; a hunk that does not apply becomes
+  /// Applies the patches in order with GNU patch -p1. Fuzz and offsets become notes `patch-fuzz`; a hunk that does not apply becomes
   /// `patch-does-not-apply` showing the rejected hunk. Returns the touched files with hunks as they really came to lie.
   std::vector<TouchedFile> apply(const std::vector<fs::path>& patches, Findings& findings);
 
@@ -46,12 +46,13 @@ class Workspace {
   std::vector<const Unit*> units_to_compile(const std::vector<TouchedFile>& touched, Findings& findings) const;
 
   /// Compiles the units, original and patched, in parallel. A patched unit that does not compile is `does-not-compile` with
-  /// the compiler's first error lines; an original that does not compile is an Error (the kernel is not usable as it is).
+  /// the compiler's first error lines and is left out of the result; an original that does not compile is an Error (the kernel is not usable as it is).
   std::vector<CompiledUnit> compile(const std::vector<const Unit*>& units, const std::vector<TouchedFile>& touched,
                                     const CompileOptions& options, Findings& findings);
 
+  struct State;  ///< shared by the parts of the workspace
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,209 @@
+// Compiling units, original and patched, in parallel.
+//
+// The original is compiled in the kernel's own tree with its outputs elsewhere, the patched one in the shadow with line
+// marks, and in the one without when the marks do not compile. After each compilation every file that it read is held
+// against the touched ones by its real path: a link that leads back into the unpatched tree would be a missed change.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "kernel/original_cache.h"
+#include "kernel/replay.h"
+#include "kernel/workspace_state.h"
+#include "support/log.h"
+#include "support/progress.h"
+#include "support/run.h"
+
+namespace klp::kernel {
+namespace {
+
+/// Calls `task(i)` for each i < count from `jobs` threads. The first Error stops the rest and is thrown here.
+template <typename Task>
+void for_each_parallel(size_t count, unsigned jobs, Task task) {
+  std::atomic<size_t> next{0};
+  std::exception_ptr problem;
+  std::mutex mutex;
+  const auto work = [&] {
+    for (size_t i = next++; i < count; i = next++) {
+      try {
+        task(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!problem) problem = std::current_exception();
+        next = count;
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  if (jobs == 0) jobs = std::max(1U, std::thread::hardware_concurrency());
+  for (size_t i = 1; i < std::min<size_t>(jobs, count); ++i) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  if (problem) std::rethrow_exception(problem);
+}
+
+struct Outcome {
+  CompiledUnit unit;
+  std::string errors;  ///< of the patched source without marks; empty: compiled
+};
+
+}  // namespace
+
+/// One run of Workspace::compile.
+class Compilation {
+ public:
+  Compilation(Workspace::State& state, const CompileOptions& options) : state_(state), options_(options), cache_(state.kernel) {}
+
+  std::vector<Outcome> compile(const std::vector<const Unit*>& units) {
+    std::vector<Outcome> outcomes(units.size());
+    for (size_t i = 0; i < units.size(); ++i) outcomes[i].unit.unit = units[i];
+    prepare_trees(units);
+    Progress progress("compiling", 2 * units.size());
+    // All patched units first: they are never cached, so they are what takes time.
+    for_each_parallel(2 * units.size(), options_.jobs, [&](size_t i) {
+      Outcome& outcome = outcomes[i % units.size()];
+      if (i < units.size()) {
+        compile_patched(outcome);
+      } else {
+        compile_original(outcome.unit);
+      }
+      progress.advance(outcome.unit.unit->source);
+    });
+    retry_with_generated_files(outcomes);
+    return outcomes;
+  }
+
+ private:
+  /// Includes are looked up beside the source first, so its directory is real from the start.
+  void prepare_trees(const std::vector<const Unit*>& units) {
+    for (const Unit* unit : units) {
+      const std::string directory = fs::path(unit->source).parent_path().string();
+      state_.patched.make_real_directory(directory);
+      state_.marked.make_real_directory(directory);
+    }
+  }
+
+  void compile_original(CompiledUnit& compiled) {
+    const Unit& unit = *compiled.unit;
+    if (options_.use_cache) {
+      if (const auto kept = cache_.find(unit)) {
+        compiled.original = *kept;
+        compiled.original_cached = true;
+        return;
+      }
+    }
+    compiled.original = state_.directory / "original" / unit.unit;
+    ReplayResult result = replay(unit, state_.source, state_.source, compiled.original);
+    if (!result.good) {
+      make_in_kernel_tree(unit, result.output);
+      result = replay(unit, state_.source, state_.source, compiled.original);
+    }
+    if (!result.good) {
+      throw Error(fmt::format("the unpatched {} does not compile:\n{}", unit.source, first_errors(result.output)),
+                  "the kernel's source or configuration is not what it was built from; fetch or prepare it again");
+    }
+    if (options_.use_cache) compiled.original = cache_.store(unit, compiled.original, result.dependencies);
+  }
+
+  /// Some units need a file that only kbuild's own rules generate (lib/crc32table.h, *.asn1.h). make knows which; its other
+  /// products are the same as the ones from the preparation.
+  void make_in_kernel_tree(const Unit& unit, const std::string& messages) {
+    log("compile").info("{} does not compile as it is; letting make generate what it needs: {}", unit.unit, first_errors(messages, 1));
+    fs::create_directories(state_.kernel.cache);
+    const FileLock lock(state_.kernel.cache / "source.lock");
+    std::vector<std::string> command = kbuild_command(state_.kernel);
+    command.push_back(unit.unit);
+    RunOptions options;
+    options.environment = {{"KCONFIG_NOSILENTUPDATE", "1"}};  // make fails rather than change the config
+    const RunResult result = run(command, options);
+    if (result.status != 0) log("compile").warn("make {}: {}", unit.unit, first_errors(result.output, 3));
+    generated_ = true;
+  }
+
+  void compile_patched(Outcome& outcome) {
+    const Unit& unit = *outcome.unit.unit;
+    outcome.errors.clear();
+    outcome.unit.patched = state_.directory / "objects" / unit.unit;
+    outcome.unit.line_marks = compile_in(state_.marked, outcome).good;
+    if (outcome.unit.line_marks) return;
+    const ReplayResult plain = compile_in(state_.patched, outcome);
+    if (!plain.good) outcome.errors = plain.output;
+  }
+
+  ReplayResult compile_in(ShadowTree& tree, const Outcome& outcome) {
+    constexpr int kRounds = 50;  // each makes at least one more directory real
+    for (int round = 0; round < kRounds; ++round) {
+      throw_if_interrupted();
+      std::shared_lock shared(state_.trees);
+      ReplayResult result = replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched);
+      const std::vector<std::string> missed = missed_changes(tree, result.dependencies);
+      shared.unlock();
+      if (missed.empty()) return result;
+      const std::unique_lock alone(state_.trees);
+      for (const std::string& path : missed) tree.make_real_on_the_way(path);
+    }
+    fail("{} still reads an unpatched file of {}", outcome.unit.unit->unit, state_.source.string());
+  }
+
+  /// The dependencies that are touched files, but were read from the kernel's own tree.
+  std::vector<std::string> missed_changes(const ShadowTree& tree, const std::vector<std::string>& dependencies) const {
+    std::vector<std::string> missed;
+    for (const std::string& path : dependencies) {
+      if (!may_be_touched(path)) continue;
+      std::error_code error;
+      const fs::path real = fs::canonical(tree.root() / path, error);
+      if (error) continue;
+      const std::string relative = real.lexically_relative(state_.source).string();
+      if (state_.touched_paths.count(relative) != 0) missed.push_back(path);
+    }
+    return missed;
+  }
+
+  bool may_be_touched(const std::string& path) const {
+    const std::string name = path.substr(path.rfind('/') + 1);
+    return std::any_of(state_.touched_paths.begin(), state_.touched_paths.end(),
+                       [&](const std::string& touched) { return touched.ends_with(name); });
+  }
+
+  /// Files that make generated for the originals while the patched units were compiled are linked into the shadows now.
+  void retry_with_generated_files(std::vector<Outcome>& outcomes) {
+    if (!generated_) return;
+    state_.patched.refresh();
+    state_.marked.refresh();
+    std::vector<Outcome*> again;
+    for (Outcome& outcome : outcomes) {
+      if (!outcome.errors.empty() || !outcome.unit.line_marks) again.push_back(&outcome);
+    }
+    for_each_parallel(again.size(), options_.jobs, [&](size_t i) { compile_patched(*again[i]); });
+  }
+
+  Workspace::State& state_;
+  const CompileOptions& options_;
+  OriginalCache cache_;
+  std::atomic<bool> generated_{false};
+};
+
+std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& units, const std::vector<TouchedFile>& touched,
+                                             const CompileOptions& options, Findings& findings) {
+  std::vector<CompiledUnit> result;
+  for (const Outcome& outcome : Compilation(*state_, options).compile(units)) {
+    const Unit& unit = *outcome.unit.unit;
+    const bool by_patch = std::any_of(touched.begin(), touched.end(), [](const TouchedFile& file) { return !file.hunks.empty(); });
+    if (!outcome.errors.empty()) {
+      findings.add({Severity::refusal, "does-not-compile", {}, unit.unit, {},
+                    fmt::format("the patched {} does not compile:\n{}", unit.source, first_errors(outcome.errors)),
+                    "correct the patch for this kernel's version and configuration"});
+      continue;
+    }
+    if (by_patch && !outcome.unit.line_marks) {
+      findings.add({Severity::note, "line-marks", {}, unit.unit, {},
+                    fmt::format("{} compiles only without line marks: functions that hold their line's number look changed below a hunk", unit.source),
+                    {}});
+    }
+    result.push_back(outcome.unit);
+  }
+  return result;
+}
+
+}  // namespace klp::kernel

@@ -1,0 +1,181 @@
+// kbuild links objects that are already there: a Kbuild file names them, and an object without a source and with a saved
+// command is left as it is. Only NAME.mod.c is compiled for each module.
+//
+// What is the same for all modules of a kernel, lib/runtime, is compiled once, also by kbuild, and kept. What differs (the
+// name, replace, .modinfo entries) comes from NAME.mod.c and from an assembler file of a few bytes.
+#include "kernel/module_link.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "support/files.h"
+#include "support/run.h"
+
+namespace klp::kernel {
+namespace {
+
+constexpr size_t kLongestName = 55;  // MODULE_NAME_LEN is 56 with the NUL
+
+fs::path runtime_directory() {
+  std::error_code error;
+  const fs::path installed = fs::read_symlink("/proc/self/exe", error).parent_path() / "../share/klp-diff/runtime";
+  if (!error && fs::is_regular_file(installed / "klp_runtime.c", error)) return installed.lexically_normal();
+  return KLP_RUNTIME_DIR;
+}
+
+constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime.h", "klp_runtime_begin.S", "klp_runtime_end.S"};
+
+/// make M=directory, with no debug information and nothing of the directory's path in what is compiled there.
+RunResult run_kbuild(const Kernel& kernel, const fs::path& directory, const std::vector<std::string>& targets) {
+  std::vector<std::string> command = kbuild_command(kernel);
+  for (std::string& argument : command) {
+    if (argument.starts_with("KCFLAGS=")) argument += fmt::format(" -g0 -ffile-prefix-map={}=.", directory.string());
+  }
+  command.push_back("M=" + directory.string());
+  // A variable of the command line wins over the config: no type information is made for the module, no source digest.
+  command.push_back("CONFIG_DEBUG_INFO_BTF_MODULES=");
+  command.push_back("CONFIG_MODULE_SRCVERSION_ALL=");
+  command.insert(command.end(), targets.begin(), targets.end());
+  return run(command);
+}
+
+std::string last_lines(const std::string& text, size_t count) {
+  size_t at = text.size();
+  for (size_t i = 0; i <= count && at != 0 && at != std::string::npos; ++i) at = text.rfind('\n', at - 1);
+  return at == 0 || at == std::string::npos ? text : text.substr(at + 1);
+}
+
+/// The lines in which modpost, the linker or the compiler complain; the last lines when there are none.
+std::string complaints(const std::string& output) {
+  std::istringstream in(output);
+  std::string result;
+  for (std::string line; std::getline(in, line);) {
+    for (const char* word : {"WARNING:", "ERROR:", "warning:", "error:", "undefined"}) {
+      if (line.find(word) == std::string::npos) continue;
+      result += line + "\n";
+      break;
+    }
+  }
+  return result;
+}
+
+void write_saved_command(const fs::path& object) {
+  write_file_atomically(object.parent_path() / fmt::format(".{}.cmd", object.filename().string()),
+                        fmt::format("savedcmd_{} := true\n", object.string()));
+}
+
+void place_object(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+  check(!error, "cannot copy {} to {}: {}", from.string(), to.string(), error.message());
+  write_saved_command(to);
+}
+
+void check_link(const ModuleLink& link) {
+  const bool good_name = !link.name.empty() && link.name.size() <= kLongestName &&
+                         std::all_of(link.name.begin(), link.name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  if (!good_name) {
+    throw Error(fmt::format("'{}' cannot be a module's name", link.name),
+                fmt::format("use at most {} of a-z, 0-9 and _ (--name)", kLongestName));
+  }
+  check(!link.objects.empty(), "module {} has no patch object", link.name);
+  for (const auto& [key, value] : link.modinfo) {
+    const auto printable = [](char c) { return static_cast<unsigned char>(c) >= ' ' && c != 127; };
+    check(!key.empty() && key.find('=') == std::string::npos && std::all_of(key.begin(), key.end(), printable) && std::all_of(value.begin(), value.end(), printable),
+          "'{}={}' cannot be a .modinfo entry", key, value);
+  }
+  const std::string directory = link.directory.string();
+  if (directory.find_first_of(" \t:#$%\\'\"") != std::string::npos) {
+    throw Error(fmt::format("make cannot work in the directory {}", directory), "choose one without blanks and special characters (--work-dir)");
+  }
+}
+
+std::string assembler_string(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    result += c;
+  }
+  return '"' + result + '"';
+}
+
+/// The part of the module that is its own: klp_diff_replace and .modinfo.
+std::string settings_source(const ModuleLink& link) {
+  std::string text = "\t.section .modinfo, \"a\", %progbits\n";
+  for (const auto& [key, value] : link.modinfo) text += fmt::format("\t.asciz {}\n", assembler_string(key + "=" + value));
+  text += fmt::format(
+      "\t.section .rodata, \"a\", %progbits\n\t.globl klp_diff_replace\n\t.type klp_diff_replace, %object\n"
+      "\t.size klp_diff_replace, 1\nklp_diff_replace:\n\t.byte {}\n\t.section .note.GNU-stack, \"\", %progbits\n",
+      link.replace ? 1 : 0);
+  return text;
+}
+
+std::string runtime_key(const Kernel& kernel, const fs::path& sources) {
+  std::string text;
+  for (const char* name : kRuntimeSources) text += read_file(sources / name) + '\0';
+  for (const char* name : {".config", "include/generated/utsrelease.h"}) text += sha256_file(kernel.source / name);
+  for (const std::string& argument : kbuild_command(kernel)) text += argument + '\0';
+  return sha256_hex(text).substr(0, 24) + "-1";
+}
+
+void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::path& directory) {
+  for (const char* name : kRuntimeSources) write_file_atomically(directory / name, read_file(sources / name));
+  write_file_atomically(directory / "Kbuild", "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_end.o\n");
+  // Asked for by name, so that nothing is linked.
+  const RunResult result = run_kbuild(kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_end.o"});
+  if (result.status == 0) return;
+  const std::string shown = complaints(result.output);
+  throw Error(fmt::format("the runtime does not compile for {}:\n{}", kernel.name, shown.empty() ? last_lines(result.output, 10) : shown));
+}
+
+}  // namespace
+
+RuntimeObjects runtime_objects(const Kernel& kernel) {
+  const fs::path sources = runtime_directory();
+  const fs::path kept = kernel.cache / "runtime" / runtime_key(kernel, sources);
+  const RuntimeObjects objects{kept / "klp_runtime_begin.o", kept / "klp_runtime.o", kept / "klp_runtime_end.o"};
+  std::error_code error;
+  if (fs::exists(objects.end, error)) return objects;
+  fs::create_directories(kernel.cache / "runtime", error);
+  check(!error, "cannot make {}: {}", (kernel.cache / "runtime").string(), error.message());
+  TempDir work(kernel.cache / "runtime", "new");
+  compile_runtime(kernel, sources, work.path());
+  for (const fs::path& object : {objects.begin, objects.code, objects.end}) {
+    check(fs::exists(work.path() / object.filename(), error), "kbuild made no {}", object.filename().string());
+  }
+  fs::rename(work.path(), kept, error);  // another klp-diff may have been faster: its objects are the same
+  check(!error || fs::exists(objects.end), "cannot keep {}: {}", kept.string(), error.message());
+  return objects;
+}
+
+std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) {
+  check_link(link);
+  const RuntimeObjects runtime = runtime_objects(kernel);
+  const fs::path directory = fs::canonical(link.directory);
+  std::string parts = "klp_runtime_begin.o";
+  place_object(runtime.begin, directory / "klp_runtime_begin.o");
+  for (size_t i = 0; i < link.objects.size(); ++i) {
+    const std::string name = fmt::format("klp_patch_{}.o", i);
+    place_object(link.objects[i], directory / name);
+    parts += " " + name;
+  }
+  place_object(runtime.code, directory / "klp_runtime.o");
+  place_object(runtime.end, directory / "klp_runtime_end.o");
+  write_file_atomically(directory / "klp_settings.s", settings_source(link));
+  RunOptions options;
+  options.directory = directory;
+  run_checked({kernel.compiler, "-c", "-o", "klp_settings.o", "klp_settings.s"}, options);
+  fs::remove(directory / "klp_settings.s");
+  write_saved_command(directory / "klp_settings.o");
+  write_file_atomically(directory / "Kbuild", fmt::format("obj-m := {0}.o\n{0}-y := {1} klp_runtime.o klp_settings.o klp_runtime_end.o\n", link.name, parts));
+
+  const RunResult result = run_kbuild(kernel, directory, {"modules"});
+  const fs::path module = directory / (link.name + ".ko");
+  const std::string shown = complaints(result.output);
+  if (result.status != 0 || !shown.empty() || !fs::exists(module)) {
+    throw Error(fmt::format("kbuild does not link {}:\n{}", link.name, shown.empty() ? last_lines(result.output, 10) : shown));
+  }
+  return module;
+}
+
+}  // namespace klp::kernel

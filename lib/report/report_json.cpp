@@ -1,0 +1,139 @@
+// The JSON forms of all reports, in one file because nlohmann-json takes long to compile. Keys keep the order of the schema.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "report/livepatch_report.h"
+#include "report/report.h"
+
+namespace klp::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dumped(const Json& json) {
+  // Symbol names and compiler messages may hold any bytes.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json to_json(const ReportFunction& f) {
+  return {{"name", f.name},         {"change", f.change},     {"patched", f.patched}, {"sympos", f.sympos}, {"old_size", f.old_size},
+          {"new_size", f.new_size}, {"file", f.file},         {"line", f.line},       {"because", f.because}};
+}
+
+Json to_json(const ReportData& d) {
+  return {{"name", d.name}, {"change", d.change}, {"section", d.section}, {"size", d.size}, {"because", d.because}};
+}
+
+Json to_json(const ReportUnit& u) {
+  Json json = {{"unit", u.unit}, {"object", u.object}};
+  if (u.identity) {
+    json["identity"] = {{"matched", u.identity->matched}, {"different", u.identity->different}, {"absent", u.identity->absent}};
+  }
+  json["functions"] = Json::array();
+  for (const ReportFunction& f : u.functions) json["functions"].push_back(to_json(f));
+  json["data"] = Json::array();
+  for (const ReportData& d : u.data) json["data"].push_back(to_json(d));
+  json["klp_relocations"] = u.klp_relocations;
+  json["special_entries"] = u.special_entries;
+  json["deferred_entries"] = u.deferred_entries;
+  if (!u.notes.empty()) json["notes"] = u.notes;
+  return json;
+}
+
+Json to_json(const Finding& f) {
+  return {{"severity", to_string(f.severity)}, {"code", f.code},       {"object", f.object}, {"unit", f.unit},
+          {"symbol", f.symbol},                {"message", f.message}, {"hint", f.hint}};
+}
+
+Json to_json(const elf::KlpSite& s) {
+  return {{"section", s.section}, {"offset", s.offset},           {"inside", s.inside}, {"inside_offset", s.inside_offset},
+          {"type", s.type},       {"object", s.symbol_object},    {"symbol", s.symbol}, {"sympos", s.sympos},
+          {"addend", s.addend}};
+}
+
+Json to_json(const elf::CarriedSymbol& c) {
+  Json json = {{"name", c.name}, {"section", c.section}, {"size", c.size}};
+  if (!c.replaces.empty()) json["replaces"] = c.replaces;
+  return json;
+}
+
+Json heading(const std::string& version, std::string_view command, std::string_view outcome) {
+  return {{"schema", "klp-diff/1"}, {"version", version}, {"command", command}, {"outcome", outcome}};
+}
+
+void put_replaced(const elf::LivepatchContent& content, Json& json) {
+  json["functions_known"] = content.functions_known;
+  json["replaced"] = Json::array();
+  for (const elf::ReplacedFunction& f : content.replaced) {
+    json["replaced"].push_back({{"object", f.object}, {"name", f.name}, {"sympos", f.sympos}, {"new_function", f.new_function}, {"new_size", f.new_size}});
+  }
+}
+
+void put_klp_sections(const elf::LivepatchContent& content, Json& json) {
+  json["klp_relocations"] = content.klp_relocation_count();
+  json["klp_sections"] = Json::array();
+  for (const elf::KlpSection& section : content.klp_sections) {
+    Json sites = Json::array();
+    for (const elf::KlpSite& site : section.sites) sites.push_back(to_json(site));
+    json["klp_sections"].push_back({{"name", section.name}, {"object", section.object}, {"relocations", std::move(sites)}});
+  }
+}
+
+void put_imports_and_tables(const elf::LivepatchContent& content, Json& json) {
+  json["imports"] = Json::array();
+  for (const elf::ImportedSymbol& import : content.imports) {
+    Json entry = {{"name", import.name}, {"weak", import.weak}};
+    if (import.crc) entry["crc"] = fmt::format("{:#010x}", *import.crc);
+    json["imports"].push_back(std::move(entry));
+  }
+  json["special_tables"] = Json::array();
+  for (const elf::SpecialTable& table : content.tables) {
+    Json entry = {{"name", table.name}, {"bytes", table.bytes}};
+    entry["entries"] = table.entries != 0 ? Json(table.entries) : Json(nullptr);
+    json["special_tables"].push_back(std::move(entry));
+  }
+}
+
+}  // namespace
+
+std::string report_json(const Report& report) {
+  Json json = heading(report.version, report.command, to_string(report.outcome));
+  if (!report.message.empty()) json["message"] = report.message;
+  if (const auto& k = report.kernel) {
+    json["kernel"] = {{"release", k->release}, {"arch", k->arch}, {"build_id", k->build_id}};
+    if (!k->name.empty()) json["kernel"]["name"] = k->name;
+  }
+  if (const auto& m = report.module) {
+    json["module"] = {{"name", m->name}, {"file", m->file}, {"size", m->size}, {"sha256", m->sha256}};
+  }
+  json["units"] = Json::array();
+  for (const ReportUnit& unit : report.units) json["units"].push_back(to_json(unit));
+  json["findings"] = Json::array();
+  for (const Finding& finding : report.findings) json["findings"].push_back(to_json(finding));
+  json["timing_ms"] = Json::object();
+  for (const auto& [phase, ms] : report.timing_ms) json["timing_ms"][phase] = ms;
+  json["timing_ms"]["total"] = total_ms(report);
+  return dumped(json);
+}
+
+std::string livepatch_json(const elf::LivepatchContent& content, const std::string& version) {
+  Json json = heading(version, "inspect", "ok");
+  json["module"] = {{"name", content.name}, {"file", content.file}, {"size", content.file_size}, {"vermagic", content.vermagic},
+                    {"made_by", to_string(content.maker)}};
+  json["modinfo"] = Json::array();
+  for (const auto& [key, value] : content.modinfo) json["modinfo"].push_back({key, value});
+  json["faults"] = content.faults;
+  put_replaced(content, json);
+  json["functions"] = Json::array();
+  for (const elf::CarriedSymbol& f : content.functions) json["functions"].push_back(to_json(f));
+  json["data"] = Json::array();
+  for (const elf::CarriedSymbol& d : content.data) {
+    json["data"].push_back(to_json(d));
+    json["data"].back()["read_only"] = d.read_only;
+  }
+  put_klp_sections(content, json);
+  put_imports_and_tables(content, json);
+  return dumped(json);
+}
+
+}  // namespace klp::report

@@ -1,0 +1,67 @@
+#include <catch2/catch.hpp>
+
+#include "kernel/config.h"
+#include "support/error.h"
+
+namespace klp::kernel {
+namespace {
+
+TEST_CASE("a config's symbols are read, comments and unset ones are not", "[config]") {
+  const KernelConfig config = KernelConfig::parse(
+      "# Linux/x86 6.1.0\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_TEXT=\"a b=c\"\nCONFIG_N=124\nCONFIG_EMPTY=\"\"");
+  CHECK(config.values().size() == 4);
+  CHECK(config.is_set("A"));
+  CHECK_FALSE(config.is_set("B"));
+  CHECK(config.value("TEXT") == "a b=c");
+  CHECK(config.value("N") == "124");
+  CHECK(config.value("EMPTY").empty());
+}
+
+TEST_CASE("differences leave out probed symbols and name all others", "[config]") {
+  const KernelConfig shipped =
+      KernelConfig::parse("CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=1\nCONFIG_PAHOLE_VERSION=124\nCONFIG_PAHOLE_HAS_SPLIT_BTF=y\n");
+  const KernelConfig made = KernelConfig::parse("CONFIG_A=y\nCONFIG_B=y\nCONFIG_D=\"x\"\nCONFIG_BUILD_SALT=\"\"\n");
+  CHECK(differences(shipped, made) ==
+        std::vector<std::string>{"CONFIG_B: m -> y", "CONFIG_C: 1 -> unset", "CONFIG_D: unset -> \"x\""});
+  CHECK(differences(shipped, shipped).empty());
+  CHECK_THROWS_WITH(check_same_config(shipped, made, "the configs differ"),
+                    Catch::StartsWith("config-mismatch: the configs differ in 3 symbols:") && Catch::Contains("CONFIG_B: m -> y"));
+  CHECK_NOTHROW(check_same_config(shipped, shipped, "the configs differ"));
+}
+
+TEST_CASE("DEBUG_INFO_BTF_MODULES is not a probed symbol: it changes struct module", "[config]") {
+  CHECK_FALSE(is_probed_symbol("DEBUG_INFO_BTF_MODULES"));
+  CHECK_FALSE(is_probed_symbol("GCC_PLUGIN_STACKLEAK"));
+  CHECK_FALSE(is_probed_symbol("CC_VERSION_TEXT"));
+  CHECK(is_probed_symbol("PAHOLE_HAS_LANG_EXCLUDE"));
+  CHECK(is_probed_symbol("MODULE_SIG_KEY"));
+}
+
+TEST_CASE("kernels that cannot be livepatched are told apart", "[config]") {
+  CHECK_NOTHROW(check_supported(KernelConfig::parse("CONFIG_LIVEPATCH=y\n"), "k"));
+  CHECK_THROWS_WITH(check_supported(KernelConfig::parse("CONFIG_A=y\n"), "k"), Catch::Contains("CONFIG_LIVEPATCH"));
+  for (const char* symbol : {"RANDSTRUCT", "GCC_PLUGIN_LATENT_ENTROPY", "LD_DEAD_CODE_DATA_ELIMINATION", "LTO_CLANG"}) {
+    const KernelConfig config = KernelConfig::parse(fmt::format("CONFIG_LIVEPATCH=y\nCONFIG_{}=y\n", symbol));
+    CHECK_THROWS_WITH(check_supported(config, "k"), Catch::Contains(symbol));
+  }
+}
+
+TEST_CASE("the compiler is taken from the config and held against the installed one", "[config]") {
+  const std::string text = "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0";
+  const Compiler compiler = compiler_of(KernelConfig::parse("CONFIG_CC_VERSION_TEXT=\"" + text + "\"\n"));
+  CHECK(compiler.program == "gcc-12");
+  CHECK(compiler.text == text);
+  CHECK_THROWS_AS(compiler_of(KernelConfig::parse("CONFIG_A=y\n")), Error);
+  CHECK_THROWS_WITH(check_compiler({"no-such-gcc-99", "no-such-gcc-99 (Debian 9.9-1) 9.9"}),
+                    Catch::StartsWith("compiler-mismatch: "));
+  try {
+    check_compiler({"gcc", "gcc (Debian 1.2.3-4) 1.2.3"});
+    FAIL("another version passed");
+  } catch (const Error& error) {
+    CHECK_THAT(error.what(), Catch::StartsWith("compiler-mismatch: the kernel was built by 'gcc (Debian 1.2.3-4) 1.2.3'"));
+    CHECK_THAT(error.hint(), Catch::Contains("apt-get install gcc (version 1.2.3-4)"));
+  }
+}
+
+}  // namespace
+}  // namespace klp::kernel

@@ -1,0 +1,52 @@
+// klp-diff build: options and output; the phases are in build_pipeline.cpp.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "build_pipeline.h"
+#include "commands.h"
+#include "options.h"
+#include "report_fill.h"
+
+namespace klp::tools {
+namespace {
+
+struct BuildCommand {
+  BuildOptions options;
+  bool no_replace = false;
+  std::string json;
+};
+
+ExitStatus run(BuildCommand& command, const CommonOptions& common) {
+  command.options.replace = !command.no_replace;
+  const BuildResult result = run_build(command.options);
+  if (!result.plan.empty()) {
+    fmt::print("{}", result.plan);
+    return ExitStatus::ok;
+  }
+  show_report(result.report, command.json, use_color(common, 1));
+  return status_of(result.report.outcome);
+}
+
+}  // namespace
+
+void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
+  CLI::App* sub = app.add_subcommand("build", "make a livepatch module from source patches");
+  const auto command = std::make_shared<BuildCommand>();
+  BuildOptions& o = command->options;
+  sub->add_option("PATCH", o.patches, "patch files, applied in order with -p1")->required()->check(CLI::ExistingFile);
+  add_kernel_options(*sub, o.kernel);
+  sub->add_option("-o,--output", o.output, "the module to write, or a directory for it (default: NAME.ko here)");
+  sub->add_option("--name", o.name, "the module's name (default: livepatch_ and the first patch's file name)");
+  sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
+  sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
+  sub->add_option("--accept", o.accept, "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL");
+  sub->add_flag("--plan", o.plan, "stop before writing and print the plan");
+  sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
+  sub->add_option("--work-dir", o.work_dir, "where the working directory is made (default: the system's temporary directory)");
+  sub->add_flag("--keep", o.keep, "keep the working directory");
+  sub->callback([command, &common, &status] { status = run(*command, common); });
+}
+
+}  // namespace klp::tools

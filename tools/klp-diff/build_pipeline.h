@@ -1,0 +1,33 @@
+// The build command's phases, from patches to the finished module.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "report/report.h"
+
+namespace klp::tools {
+
+struct BuildOptions {
+  kernel::KernelSelection kernel;
+  std::vector<std::filesystem::path> patches;
+  std::filesystem::path output;    ///< file or existing directory; empty: NAME.ko here
+  std::string name;                ///< module name; empty: made from the first patch's file name
+  bool replace = true;
+  unsigned jobs = 0;
+  std::filesystem::path work_dir;  ///< empty: the system's temporary directory
+  bool keep = false;               ///< keep the working directory and say where it is
+  bool plan = false;               ///< stop before writing; the plan is in BuildResult
+  std::vector<std::string> accept;
+};
+
+struct BuildResult {
+  report::Report report;
+  std::string plan;  ///< text of the plan, when asked for
+};
+
+/// Runs a build. Refusals are in the report; Errors are bad input and missing things.
+BuildResult run_build(const BuildOptions& options);
+
+}  // namespace klp::tools

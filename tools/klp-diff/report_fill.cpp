@@ -1,0 +1,52 @@
+#include "report_fill.h"
+
+#include <cstdio>
+
+#include "support/files.h"
+
+namespace klp::tools {
+
+report::ReportUnit report_unit(const std::string& unit, const std::string& object, const diff::UnitResult& result) {
+  report::ReportUnit out;
+  out.unit = unit;
+  out.object = object;
+  const diff::IdentityReport& identity = result.identity;
+  out.identity = report::ReportIdentity{static_cast<unsigned>(identity.matched), static_cast<unsigned>(identity.different),
+                                        static_cast<unsigned>(identity.absent)};
+  if (identity.overridden > 0) out.notes.push_back(fmt::format("{} weak functions are overridden elsewhere in the shipped kernel", identity.overridden));
+  for (const diff::FunctionReport& f : result.functions) {
+    out.functions.push_back({f.name, f.change, f.patched, f.sympos, f.old_size, f.new_size, f.file, f.line, f.because});
+  }
+  for (const diff::DataReport& d : result.data) out.data.push_back({d.name, d.change, d.section, d.size, d.because});
+  out.klp_relocations = result.klp_relocations;
+  for (const auto& [table, count] : result.special_entries) out.special_entries[table] = count;
+  return out;
+}
+
+report::ReportKernel report_kernel(const kernel::Kernel& kernel) { return {kernel.name, kernel.release, kernel.arch, kernel.build_id}; }
+
+void show_report(const report::Report& report, const std::string& json, bool color) {
+  if (json != "-") fmt::print("{}", report::report_text(report, color));
+  if (json == "-") {
+    fmt::print("{}", report::report_json(report));
+  } else if (!json.empty()) {
+    write_file_atomically(json, report::report_json(report));
+  }
+  check(std::fflush(stdout) == 0, "cannot write to standard output");
+}
+
+ExitStatus status_of(report::Outcome outcome) {
+  switch (outcome) {
+    case report::Outcome::ok:
+      return ExitStatus::ok;
+    case report::Outcome::refused:
+      return ExitStatus::refused;
+    case report::Outcome::unchanged:
+      return ExitStatus::unchanged;
+    case report::Outcome::failed:
+      break;
+  }
+  return ExitStatus::failed;
+}
+
+}  // namespace klp::tools

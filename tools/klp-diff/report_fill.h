@@ -1,0 +1,20 @@
+// From the engine's results to the report's plain data.
+#pragma once
+
+#include "diff/engine.h"
+#include "kernel/kernel.h"
+#include "report/report.h"
+#include "support/error.h"
+
+namespace klp::tools {
+
+report::ReportUnit report_unit(const std::string& unit, const std::string& object, const diff::UnitResult& result);
+report::ReportKernel report_kernel(const kernel::Kernel& kernel);
+
+/// Prints the text report on stdout, or the JSON one where `json` says ("-": stdout instead of the text; empty: none).
+void show_report(const report::Report& report, const std::string& json, bool color);
+
+/// The exit status that belongs to an outcome.
+ExitStatus status_of(report::Outcome outcome);
+
+}  // namespace klp::tools
