@@ -43,7 +43,7 @@ std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Inst
 }
 
 bool is_content_only(const Piece& piece) {
-  if (piece.kind == PieceKind::constant || is_private_static(piece)) return true;
+  if (piece.kind == PieceKind::constant || is_private_static(piece) || is_constant_local(piece)) return true;
   return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
 }
 

@@ -39,6 +39,12 @@ bool is_private_static(const Piece& piece) {
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
+bool is_constant_local(const Piece& piece) {
+  if (!is_numbered_static(piece) || piece.section->is_writable() || !piece.section->has_data()) return false;
+  const auto& all = piece.section->relocations;
+  return std::none_of(all.begin(), all.end(), [&](const elf::Relocation& r) { return r.offset >= piece.offset && r.offset < piece.end(); });
+}
+
 class Correlator {
  public:
   Correlator(const Pieces& original, const Pieces& patched) : original_(original), patched_(patched) {}
@@ -110,7 +116,7 @@ class Correlator {
     }
     // Without DWARF nothing says whether it is new.
     for (const Piece& b : patched_.all()) {
-      if (is_numbered_static(b) && !is_private_static(b) && seen_patched.count(&b) == 0) result_.ambiguous_.insert(&b);
+      if (is_numbered_static(b) && !is_private_static(b) && !is_constant_local(b) && seen_patched.count(&b) == 0) result_.ambiguous_.insert(&b);
     }
   }
 
@@ -122,11 +128,14 @@ class Correlator {
       const Piece* other_type = nullptr;
       for (const Local& a : left) {
         const bool same_type = a.debug->type == b.debug->type && a.piece->size == b.piece->size;
+        if (is_constant_local(*b.piece) && !std::ranges::equal(a.piece->data(), b.piece->data())) continue;
         if (same_type && (single || (a.debug->block == b.debug->block && left.size() == right.size()))) candidates.push_back(a.piece);
         if (!same_type) other_type = a.piece;
       }
       if (candidates.size() == 1) {
         pair(candidates[0], b.piece, "static local");
+      } else if (is_constant_local(*b.piece)) {
+        continue;
       } else if (single && other_type != nullptr) {
         result_.resets_[b.piece] = {other_type, "type differs"};
       } else {

@@ -1,5 +1,5 @@
-// BTF is read by libbpf, which finds .BTF by itself; the rest is a short look at the section headers with libelf. The banner
-// is searched in .rodata only, where every kernel keeps linux_banner.
+// BTF is read by libbpf, which finds .BTF by itself; the rest is a short look at the section headers with libelf. The
+// banner is searched in .rodata only, where every kernel keeps linux_banner.
 #include "elf/btf.h"
 
 #include <bpf/btf.h>
@@ -50,7 +50,8 @@ std::string read_build_id(Elf_Data* data) {
   size_t name_offset = 0, descriptor_offset = 0;
   for (size_t offset = 0; (offset = gelf_getnote(data, offset, &note, &name_offset, &descriptor_offset)) > 0;) {
     const char* bytes = static_cast<const char*>(data->d_buf);
-    if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 || std::memcmp(bytes + name_offset, "GNU", 4) != 0) continue;
+    if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 || std::memcmp(bytes + name_offset, "GNU", 4) != 0)
+      continue;
     std::string text;
     for (size_t i = 0; i < note.n_descsz; ++i) {
       text += fmt::format("{:02x}", static_cast<unsigned char>(bytes[descriptor_offset + i]));
@@ -90,7 +91,8 @@ void look_at_section(Elf_Scn* section, const GElf_Shdr& header, std::string_view
 
 }  // namespace
 
-std::map<std::string, uint64_t> struct_sizes(const std::filesystem::path& image, const std::vector<std::string>& names) {
+std::map<std::string, uint64_t> struct_sizes(const std::filesystem::path& image,
+                                             const std::vector<std::string>& names) {
   libbpf_set_print(nullptr);
   const std::unique_ptr<btf, decltype(&btf__free)> types(btf__parse(image.c_str(), nullptr), btf__free);
   check(libbpf_get_error(types.get()) == 0 && types, "{} has no readable .BTF section", image.string());

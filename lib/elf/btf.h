@@ -9,8 +9,8 @@
 
 namespace klp::elf {
 
-/// sizeof each named struct, in bytes, from the .BTF section of the ELF file `image`. Structs that the BTF does not name are
-/// left out. Errors: no ELF file, no .BTF section.
+/// sizeof each named struct, in bytes, from the .BTF section of the ELF file `image`. Structs that the BTF does not
+/// name are left out. Errors: no ELF file, no .BTF section.
 std::map<std::string, uint64_t> struct_sizes(const std::filesystem::path& image, const std::vector<std::string>& names);
 
 struct ImageFacts {

@@ -1,8 +1,9 @@
-// Writing an ObjectBuilder as an ELF file, by hand: a relocatable object is a header, sections and a table of their headers,
-// and a writer of one page decides every byte, so that the same input gives the same file.
+// Writing an ObjectBuilder as an ELF file, by hand: a relocatable object is a header, sections and a table of their
+// headers, and a writer of one page decides every byte, so that the same input gives the same file.
 //
-// Order of work: section indices first (relocation and group sections name others by index), then symbol indices (relocations
-// need them), then contents, then file offsets. File: header, sections in order, .symtab, .strtab, .shstrtab, section headers.
+// Order of work: section indices first (relocation and group sections name others by index), then symbol indices
+// (relocations need them), then contents, then file offsets. File: header, sections in order, .symtab, .strtab,
+// .shstrtab, section headers.
 #include <elf.h>
 
 #include <algorithm>
@@ -59,7 +60,8 @@ struct OutSection {
 
 class Writer {
  public:
-  Writer(uint16_t machine, uint32_t flags, const std::list<BuilderSection>& sections, const std::list<BuilderSymbol>& symbols)
+  Writer(uint16_t machine, uint32_t flags, const std::list<BuilderSection>& sections,
+         const std::list<BuilderSymbol>& symbols)
       : machine_(machine), flags_(flags), sections_(sections), symbols_(symbols) {}
 
   std::vector<std::byte> write() {
@@ -80,8 +82,10 @@ class Writer {
       next += 1 + section.relas.size();
     }
     symtab_index_ = static_cast<uint32_t>(next);
-    // .symtab, .strtab, .shstrtab follow. Indices from SHN_LORESERVE on have other meanings, and the kernel reads no extended ones.
-    check(next + 3 < SHN_LORESERVE, "{} sections, but an object holds fewer than {}", next + 3, static_cast<int>(SHN_LORESERVE));
+    // .symtab, .strtab, .shstrtab follow. Indices from SHN_LORESERVE on have other meanings, and the kernel reads no
+    // extended ones.
+    check(next + 3 < SHN_LORESERVE, "{} sections, but an object holds fewer than {}", next + 3,
+          static_cast<int>(SHN_LORESERVE));
   }
 
   void number_symbols() {
@@ -120,7 +124,8 @@ class Writer {
   }
 
   void put_section(const BuilderSection& section) {
-    check(section.addralign <= 1 || std::has_single_bit(section.addralign), "alignment {} is no power of two", section.addralign);
+    check(section.addralign <= 1 || std::has_single_bit(section.addralign), "alignment {} is no power of two",
+          section.addralign);
     check(section.type != SHT_NOBITS || section.data.empty(), "holds data, but its type is SHT_NOBITS");
     OutSection& out = put(section.name, section.type, section.flags, section.addralign, section.entsize);
     out.copied = &section.data;
@@ -156,7 +161,8 @@ class Writer {
     for (size_t i = 0; i < rela.relocations.size(); ++i) {
       const BuilderRelocation& relocation = rela.relocations[i];
       check(relocation.offset < section.size() || (relocation.type == 0 && relocation.symbol == nullptr),
-            "entry {}: offset {:#x} is not inside {} ({:#x} bytes)", i, relocation.offset, section.name, section.size());
+            "entry {}: offset {:#x} is not inside {} ({:#x} bytes)", i, relocation.offset, section.name,
+            section.size());
       const uint64_t symbol = with_context(fmt::format("entry {}", i), [&] { return index_of(relocation.symbol); });
       append(out.content, Elf64_Rela{relocation.offset, ELF64_R_INFO(symbol, relocation.type), relocation.addend});
     }
@@ -256,7 +262,9 @@ class Writer {
 
 }  // namespace
 
-std::vector<std::byte> ObjectBuilder::serialize() const { return Writer(machine_, flags_, sections_, symbols_).write(); }
+std::vector<std::byte> ObjectBuilder::serialize() const {
+  return Writer(machine_, flags_, sections_, symbols_).write();
+}
 
 void ObjectBuilder::write(const std::filesystem::path& path) const {
   const std::vector<std::byte> file = with_context(path.string(), [&] { return serialize(); });

@@ -1,9 +1,10 @@
-// Why this is done after the link and not before: `ld -r` merges sections and knows no second relocation section for one
-// target, and a table of site offsets beside the sections would not survive the merge. So klp references travel as ordinary
-// relocations against weak undefined symbols whose names say everything, and are sorted out here, when nothing moves any more.
+// Why this is done after the link and not before: `ld -r` merges sections and knows no second relocation section for
+// one target, and a table of site offsets beside the sections would not survive the merge. So klp references travel as
+// ordinary relocations against weak undefined symbols whose names say everything, and are sorted out here, when nothing
+// moves any more.
 //
-// Why the checks are strict: the module loader resolves a weak undefined symbol to 0 without a word. A travel name left behind is
-// a call to address 0 in a running kernel.
+// Why the checks are strict: the module loader resolves a weak undefined symbol to 0 without a word. A travel name left
+// behind is a call to address 0 in a running kernel.
 #include "elf/klp_finalize.h"
 
 #include <algorithm>
@@ -21,7 +22,8 @@ namespace {
 constexpr uint16_t kMachineX86_64 = 62;
 constexpr std::string_view kTravelPrefix = ".klp.ref.";
 
-/// Bytes that the x86_64 module loader writes for a relocation type (arch/x86/kernel/module.c: apply_relocate_add); 0 for R_X86_64_NONE.
+/// Bytes that the x86_64 module loader writes for a relocation type (arch/x86/kernel/module.c: apply_relocate_add); 0
+/// for R_X86_64_NONE.
 uint64_t x86_64_site_size(uint32_t type) {
   switch (type) {
     case 0:  // NONE
@@ -47,7 +49,9 @@ bool is_livepatch_modinfo(const ElfObject& object) {
 }
 
 /// Sections whose memory the loader frees after the module's init, or never loads.
-bool is_short_lived(std::string_view section) { return section.starts_with(".init") || section.starts_with(".exit"); }
+bool is_short_lived(std::string_view section) {
+  return section.starts_with(".init") || section.starts_with(".exit");
+}
 
 class Finalizer {
  public:
@@ -119,13 +123,15 @@ class Finalizer {
     }
     section.relas.remove_if([](const BuilderRelaSection& rela) { return rela.relocations.empty(); });
     for (auto& [object, relocations] : groups) {
-      section.relas.push_back({klp_rela_name(object, section.name), kShfAlloc | kShfRelaLivepatch, std::move(relocations)});
+      section.relas.push_back(
+          {klp_rela_name(object, section.name), kShfAlloc | kShfRelaLivepatch, std::move(relocations)});
     }
   }
 
-  static void check_may_move(const BuilderSection& section, const BuilderRelocation& relocation, const KlpReference& reference) {
-    check((section.flags & kShfAlloc) != 0, "offset {:#x}: refers to {} of {}, but this section is not loaded", relocation.offset,
-          reference.symbol, reference.symbol_object);
+  static void check_may_move(const BuilderSection& section, const BuilderRelocation& relocation,
+                             const KlpReference& reference) {
+    check((section.flags & kShfAlloc) != 0, "offset {:#x}: refers to {} of {}, but this section is not loaded",
+          relocation.offset, reference.symbol, reference.symbol_object);
     check(group_of(reference) == "vmlinux" || !is_short_lived(section.name),
           "offset {:#x}: refers to {} of {}, which may come after this section's memory is freed", relocation.offset,
           reference.symbol, reference.symbol_object);
@@ -144,14 +150,15 @@ class Finalizer {
     }
   }
 
-  // The loader demands zero bytes where it will write: addends are in the relocation, and a second write would be noticed as a
-  // nonzero site only when the module is loaded (or, worse, when the patched module is loaded much later).
+  // The loader demands zero bytes where it will write: addends are in the relocation, and a second write would be
+  // noticed as a nonzero site only when the module is loaded (or, worse, when the patched module is loaded much later).
   void check_sites(const BuilderSection& section) const {
     if (module_.machine() != kMachineX86_64 || (section.flags & kShfAlloc) == 0) return;
     std::map<uint64_t, uint64_t> sites;  // offset -> size
     for (const BuilderRelaSection& rela : section.relas) {
       for (const BuilderRelocation& relocation : rela.relocations) {
-        with_context(fmt::format("offset {:#x} ({})", relocation.offset, relocation.symbol ? relocation.symbol->name : "no symbol"),
+        with_context(fmt::format("offset {:#x} ({})", relocation.offset,
+                                 relocation.symbol ? relocation.symbol->name : "no symbol"),
                      [&] { check_site(section, relocation, sites); });
       }
     }
@@ -162,12 +169,15 @@ class Finalizer {
     }
   }
 
-  static void check_site(const BuilderSection& section, const BuilderRelocation& relocation, std::map<uint64_t, uint64_t>& sites) {
+  static void check_site(const BuilderSection& section, const BuilderRelocation& relocation,
+                         std::map<uint64_t, uint64_t>& sites) {
     const uint64_t size = x86_64_site_size(relocation.type);
     if (size == 0) return;
-    check(section.data.size() >= size && relocation.offset <= section.data.size() - size, "the site reaches over the section's end");
+    check(section.data.size() >= size && relocation.offset <= section.data.size() - size,
+          "the site reaches over the section's end");
     const auto start = section.data.begin() + static_cast<std::ptrdiff_t>(relocation.offset);
-    const bool zero = std::all_of(start, start + static_cast<std::ptrdiff_t>(size), [](std::byte b) { return b == std::byte{0}; });
+    const bool zero =
+        std::all_of(start, start + static_cast<std::ptrdiff_t>(size), [](std::byte b) { return b == std::byte{0}; });
     check(zero, "the site does not hold zero bytes, so the kernel would refuse the module");
     check(sites.emplace(relocation.offset, size).second, "two relocations at the same site");
   }
@@ -180,7 +190,8 @@ class Finalizer {
     for (const BuilderSection& section : module_.sections()) {
       if (section.name != "__versions") continue;
       const std::string_view text(reinterpret_cast<const char*>(section.data.data()), section.data.size());
-      check(text.find(kTravelPrefix) == std::string_view::npos, "section __versions: names a klp reference as an import");
+      check(text.find(kTravelPrefix) == std::string_view::npos,
+            "section __versions: names a klp reference as an import");
     }
   }
 

@@ -1,5 +1,5 @@
-// Reading a livepatch module into plain data. Everything here is what the file says; whether a kernel would take the module is
-// another question. Faults are collected on the way where they are seen anyway.
+// Reading a livepatch module into plain data. Everything here is what the file says; whether a kernel would take the
+// module is another question. Faults are collected on the way where they are seen anyway.
 #include "elf/livepatch_content.h"
 
 #include <algorithm>
@@ -21,23 +21,27 @@ struct KnownTable {
   uint64_t entry_size;
 };
 constexpr std::array<KnownTable, 21> kTables = {{
-    {".altinstructions", 0},      {".parainstructions", 16}, {"__jump_table", 16},   {".static_call_sites", 8},
-    {"__ex_table", 12},           {"__bug_table", 0},        {".orc_unwind_ip", 4},  {".smp_locks", 4},
-    {".retpoline_sites", 4},      {".return_sites", 4},      {".call_sites", 4},     {".ibt_endbr_seal", 4},
-    {".cfi_sites", 4},            {"__mcount_loc", 8},       {"__tracepoints", 0},   {"__tracepoints_ptrs", 4},
-    {"__dyndbg", 56},             {"__verbose", 56},         {".printk_index", 8},   {"__patchable_function_entries", 8},
+    {".altinstructions", 0}, {".parainstructions", 16}, {"__jump_table", 16},  {".static_call_sites", 8},
+    {"__ex_table", 12},      {"__bug_table", 0},        {".orc_unwind_ip", 4}, {".smp_locks", 4},
+    {".retpoline_sites", 4}, {".return_sites", 4},      {".call_sites", 4},    {".ibt_endbr_seal", 4},
+    {".cfi_sites", 4},       {"__mcount_loc", 8},       {"__tracepoints", 0},  {"__tracepoints_ptrs", 4},
+    {"__dyndbg", 56},        {"__verbose", 56},         {".printk_index", 8},  {"__patchable_function_entries", 8},
     {".kcfi_traps", 4},
 }};
 
-/// Entry layouts of .altinstructions (Linux 5.10, 6.3, 6.12) and __bug_table (5.10, 7.3): size, and where entries have relocations.
+/// Entry layouts of .altinstructions (Linux 5.10, 6.3, 6.12) and __bug_table (5.10, 7.3): size, and where entries have
+/// relocations.
 struct Layout {
   std::string_view table;
   uint64_t size;
   std::vector<uint64_t> fields;
 };
 const std::vector<Layout>& layouts() {
-  static const std::vector<Layout> all = {{".altinstructions", 12, {0, 4}}, {".altinstructions", 13, {0, 4}}, {".altinstructions", 14, {0, 4}},
-                                          {"__bug_table", 12, {0, 4}},      {"__bug_table", 16, {0, 4, 8}}};
+  static const std::vector<Layout> all = {{".altinstructions", 12, {0, 4}},
+                                          {".altinstructions", 13, {0, 4}},
+                                          {".altinstructions", 14, {0, 4}},
+                                          {"__bug_table", 12, {0, 4}},
+                                          {"__bug_table", 16, {0, 4, 8}}};
   return all;
 }
 
@@ -72,7 +76,8 @@ std::vector<std::pair<std::string, std::string>> read_modinfo(const ElfObject& m
       at += entry.size() + 1;
       if (entry.empty()) continue;  // padding between merged pieces
       const size_t equals = std::min(entry.find('='), entry.size());
-      result.emplace_back(entry.substr(0, equals), equals < entry.size() ? entry.substr(equals + 1) : std::string_view());
+      result.emplace_back(entry.substr(0, equals),
+                          equals < entry.size() ? entry.substr(equals + 1) : std::string_view());
     }
   });
   return result;
@@ -134,16 +139,20 @@ class Reader {
           "not a kernel module: it has no .modinfo or no .gnu.linkonce.this_module");
     content_.name = maybe_value(content_, "name");
     content_.vermagic = maybe_value(content_, "vermagic");
-    const bool livepatch = std::any_of(content_.modinfo.begin(), content_.modinfo.end(), [](const auto& e) { return e.first == "livepatch"; });
+    const bool livepatch = std::any_of(content_.modinfo.begin(), content_.modinfo.end(),
+                                       [](const auto& e) { return e.first == "livepatch"; });
     if (!livepatch) {
-      throw Error(fmt::format("the module{}{} is not a livepatch: its .modinfo has no livepatch=", content_.name.empty() ? "" : " ", content_.name));
+      throw Error(fmt::format("the module{}{} is not a livepatch: its .modinfo has no livepatch=",
+                              content_.name.empty() ? "" : " ", content_.name));
     }
   }
 
   void read_section(const Section& section) {
     if (section.type == kShtRela && (section.flags & kShfRelaLivepatch) != 0) read_klp_section(section);
-    if (section.type == kShtRela && (section.flags & kShfRelaLivepatch) == 0 && section.name.starts_with(".klp.rela.")) {
-      content_.faults.push_back(fmt::format("section {} lacks the flag SHF_RELA_LIVEPATCH: the kernel takes it for an ordinary one", section.name));
+    if (section.type == kShtRela && (section.flags & kShfRelaLivepatch) == 0 &&
+        section.name.starts_with(".klp.rela.")) {
+      content_.faults.push_back(fmt::format(
+          "section {} lacks the flag SHF_RELA_LIVEPATCH: the kernel takes it for an ordinary one", section.name));
     }
     for (const KnownTable& known : kTables) {
       if (known.name == section.name && section.size > 0) {
@@ -156,10 +165,13 @@ class Reader {
     KlpSection result;
     result.name = rela.name;
     const auto object = klp_rela_object(rela.name);
-    if (!object) content_.faults.push_back(fmt::format("section {}: the kernel cannot read an object's name from it", rela.name));
+    if (!object)
+      content_.faults.push_back(fmt::format("section {}: the kernel cannot read an object's name from it", rela.name));
     result.object = object.value_or("");
-    if ((rela.flags & kShfAlloc) == 0) content_.faults.push_back(fmt::format("section {} lacks the flag SHF_ALLOC", rela.name));
-    check(rela.info > 0 && rela.info < module_.sections().size(), "section {}: relocates section {}, which does not exist", rela.name, rela.info);
+    if ((rela.flags & kShfAlloc) == 0)
+      content_.faults.push_back(fmt::format("section {} lacks the flag SHF_ALLOC", rela.name));
+    check(rela.info > 0 && rela.info < module_.sections().size(),
+          "section {}: relocates section {}, which does not exist", rela.name, rela.info);
     const Section& target = module_.sections()[rela.info];
     for (uint64_t at = 0; at + 24 <= rela.data.size(); at += 24) {
       result.sites.push_back(read_site(rela, target, at));
@@ -186,14 +198,17 @@ class Reader {
       site.sympos = reference->sympos;
     } else {
       site.symbol = symbol.name;
-      content_.faults.push_back(fmt::format("{} +{:#x}: symbol '{}' has no name that the livepatch core can resolve", rela.name, site.offset, symbol.name));
+      content_.faults.push_back(fmt::format("{} +{:#x}: symbol '{}' has no name that the livepatch core can resolve",
+                                            rela.name, site.offset, symbol.name));
     }
     if (symbol.place != SymbolPlace::livepatch) {
-      content_.faults.push_back(fmt::format("{} +{:#x}: symbol '{}' is not marked SHN_LIVEPATCH", rela.name, site.offset, symbol.name));
+      content_.faults.push_back(
+          fmt::format("{} +{:#x}: symbol '{}' is not marked SHN_LIVEPATCH", rela.name, site.offset, symbol.name));
     }
     const auto object = klp_rela_object(rela.name);
     if (object && *object != "vmlinux" && site.symbol_object == "vmlinux") {
-      content_.faults.push_back(fmt::format("{} +{:#x}: a symbol of vmlinux in a module's section, which the kernel refuses", rela.name, site.offset));
+      content_.faults.push_back(fmt::format(
+          "{} +{:#x}: a symbol of vmlinux in a module's section, which the kernel refuses", rela.name, site.offset));
     }
     return site;
   }
@@ -203,7 +218,8 @@ class Reader {
     std::map<std::string, std::string, std::less<>> replaced_by;
     for (const ReplacedFunction& f : content_.replaced) replaced_by[f.new_function] = f.name;
     for (const Symbol& symbol : module_.symbols()) {
-      if (symbol.name.starts_with(".klp.ref.")) content_.faults.push_back(fmt::format("symbol '{}' was left unconverted: it would be address 0", symbol.name));
+      if (symbol.name.starts_with(".klp.ref."))
+        content_.faults.push_back(fmt::format("symbol '{}' was left unconverted: it would be address 0", symbol.name));
       if (symbol.is_undefined() && !symbol.name.empty()) {
         const auto crc = crcs.find(symbol.name);
         content_.imports.push_back({std::string(symbol.name), symbol.bind == kStbWeak,
@@ -215,7 +231,11 @@ class Reader {
         content_.functions.push_back({std::string(symbol.name), std::string(symbol.section->name), symbol.size,
                                       replaces == replaced_by.end() ? std::string() : replaces->second, true});
       } else if (symbol.is_object() && !is_machinery(*symbol.section)) {
-        content_.data.push_back({std::string(symbol.name), std::string(symbol.section->name), symbol.size, {}, !symbol.section->is_writable()});
+        content_.data.push_back({std::string(symbol.name),
+                                 std::string(symbol.section->name),
+                                 symbol.size,
+                                 {},
+                                 !symbol.section->is_writable()});
       }
     }
   }
@@ -223,8 +243,9 @@ class Reader {
   /// Objects that every module has, or that are tables listed elsewhere.
   static bool is_machinery(const Section& section) {
     const std::string_view name = section.name;
-    return name == ".modinfo" || name == "__versions" || name.starts_with(".gnu.linkonce") || name.starts_with(".note") ||
-           name == kFuncsSection || name.starts_with(".kpatch.") || name.starts_with(".init") || name.starts_with(".exit") || name == "__param" ||
+    return name == ".modinfo" || name == "__versions" || name.starts_with(".gnu.linkonce") ||
+           name.starts_with(".note") || name == kFuncsSection || name.starts_with(".kpatch.") ||
+           name.starts_with(".init") || name.starts_with(".exit") || name == "__param" ||
            std::any_of(kTables.begin(), kTables.end(), [&](const KnownTable& table) { return table.name == name; });
   }
 

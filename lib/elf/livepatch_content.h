@@ -69,7 +69,8 @@ struct LivepatchContent {
   std::vector<std::pair<std::string, std::string>> modinfo;  ///< as in the file, in order
   LivepatchMaker maker = LivepatchMaker::unknown;
 
-  bool functions_known = false;  ///< false: what the module replaces is decided by its code, or laid out in an unknown way
+  bool functions_known =
+      false;  ///< false: what the module replaces is decided by its code, or laid out in an unknown way
   std::vector<ReplacedFunction> replaced;
   std::vector<KlpSection> klp_sections;
   std::vector<ImportedSymbol> imports;

@@ -1,14 +1,17 @@
-// Which functions does a livepatch replace? No ELF structure says it: the module's init hands a struct klp_patch to the kernel.
-// But the generators leave their tables in the file, and a livepatch written by hand has static arrays whose pointers are relocations.
+// Which functions does a livepatch replace? No ELF structure says it: the module's init hands a struct klp_patch to the
+// kernel. But the generators leave their tables in the file, and a livepatch written by hand has static arrays whose
+// pointers are relocations.
 //
 //   klp-diff   .klp_diff.funcs   {object, name, new function, sympos}, 32 bytes (klp_abi.h)
 //   kpatch     .kpatch.funcs     {new, new size, old, old size, sympos, name, object}, 56 bytes
-//   klp-build  .init.klp_objects {name, funcs, callbacks, count}, 64 bytes, and .init.klp_funcs {name, new function, sympos}, 24 bytes
+//   klp-build  .init.klp_objects {name, funcs, callbacks, count}, 64 bytes, and .init.klp_funcs {name, new function,
+//   sympos}, 24 bytes
 //              (Linux 7.3, include/linux/livepatch_external.h)
 //   by hand    struct klp_patch {mod, objs} -> klp_object[] {name, funcs} -> klp_func[] {name, new function, sympos}
 //
-// The sizes of the last ones depend on the kernel's config. They follow from the arrays themselves: an array ends with an empty
-// element, so its symbol is one element longer than the elements that hold pointers. What does not fit exactly is "not known".
+// The sizes of the last ones depend on the kernel's config. They follow from the arrays themselves: an array ends with
+// an empty element, so its symbol is one element longer than the elements that hold pointers. What does not fit exactly
+// is "not known".
 #include <algorithm>
 
 #include "elf/klp_abi.h"
@@ -35,7 +38,8 @@ const Relocation* maybe_relocation_at(const Section& section, uint64_t offset) {
 std::optional<Target> pointer_at(const Section& section, uint64_t offset) {
   const Relocation* relocation = maybe_relocation_at(section, offset);
   if (relocation == nullptr || !relocation->symbol->is_defined()) return std::nullopt;
-  Target target{relocation->symbol->section, relocation->symbol->value + static_cast<uint64_t>(relocation->addend), nullptr};
+  Target target{relocation->symbol->section, relocation->symbol->value + static_cast<uint64_t>(relocation->addend),
+                nullptr};
   if (target.offset > target.section->size) return std::nullopt;
   for (const Symbol* symbol : target.section->symbols) {
     if (symbol->value == target.offset && (symbol->is_function() || symbol->is_object())) target.symbol = symbol;
@@ -61,13 +65,15 @@ struct FuncLayout {
 };
 
 /// Reads an element; nothing when it is not one. An element without pointers is the caller's to skip.
-std::optional<ReplacedFunction> read_element(const Section& section, uint64_t at, const FuncLayout& layout, std::string object) {
+std::optional<ReplacedFunction> read_element(const Section& section, uint64_t at, const FuncLayout& layout,
+                                             std::string object) {
   ReplacedFunction function;
   function.object = std::move(object);
   if (layout.object) function.object = string_at(section, at + *layout.object).value_or("vmlinux");
   const auto name = string_at(section, at + layout.name);
   const auto new_function = pointer_at(section, at + layout.new_function);
-  if (!name || name->empty() || !new_function || !new_function->section->is_exec() || new_function->symbol == nullptr) return std::nullopt;
+  if (!name || name->empty() || !new_function || !new_function->section->is_exec() || new_function->symbol == nullptr)
+    return std::nullopt;
   function.name = *name;
   function.new_function = new_function->symbol->name;
   function.new_size = new_function->symbol->size;
@@ -84,7 +90,8 @@ bool is_empty_element(const Section& section, uint64_t at, uint64_t size) {
 using Functions = std::vector<ReplacedFunction>;
 
 /// Elements from `at` to `end`; false when one of them is not what it should be.
-bool read_elements(const Section& section, uint64_t at, uint64_t end, const FuncLayout& layout, const std::string& object, Functions& to) {
+bool read_elements(const Section& section, uint64_t at, uint64_t end, const FuncLayout& layout,
+                   const std::string& object, Functions& to) {
   if (end > section.size || at > end || (end - at) % layout.size != 0) return false;
   for (; at < end; at += layout.size) {
     if (is_empty_element(section, at, layout.size)) continue;
@@ -114,12 +121,15 @@ std::optional<Functions> read_klp_build(const ElfObject& module, const Section& 
     if (!funcs) return std::nullopt;
     const uint64_t count = read_le<uint32_t>(objects.data, at + kCountOffset);
     const std::string object = string_at(objects, at).value_or("vmlinux");
-    if (!read_elements(*funcs->section, funcs->offset, funcs->offset + count * kLayout.size, kLayout, object, functions)) return std::nullopt;
+    if (!read_elements(*funcs->section, funcs->offset, funcs->offset + count * kLayout.size, kLayout, object,
+                       functions))
+      return std::nullopt;
   }
   return functions;
 }
 
-/// An array by its symbol. `stride`: its bytes divided by the elements that hold a pointer of the wanted kind at `field`, and the empty one.
+/// An array by its symbol. `stride`: its bytes divided by the elements that hold a pointer of the wanted kind at
+/// `field`, and the empty one.
 struct Array {
   const Section* section;
   uint64_t begin, end, stride;
@@ -128,7 +138,8 @@ struct Array {
 template <typename IsWanted>
 std::optional<Array> maybe_array(const Target& target, uint64_t field, IsWanted is_wanted) {
   const Symbol* symbol = target.symbol;
-  if (symbol == nullptr || symbol->size == 0 || symbol->value + symbol->size > target.section->size) return std::nullopt;
+  if (symbol == nullptr || symbol->size == 0 || symbol->value + symbol->size > target.section->size)
+    return std::nullopt;
   Array array{target.section, symbol->value, symbol->value + symbol->size, 0};
   std::vector<uint64_t> found;
   for (const Relocation& relocation : target.section->relocations) {
@@ -190,7 +201,9 @@ std::optional<std::vector<ReplacedFunction>> replaced_functions(const ElfObject&
     }
   };
   if (module.maybe_section(kFuncsSection) != nullptr) {
-    return attempt(LivepatchMaker::klp_diff, [&] { return read_flat(module, kFuncsSection, {kFuncsEntrySize, 8, 16, 24, 0}); });
+    return attempt(LivepatchMaker::klp_diff, [&] {
+      return read_flat(module, kFuncsSection, {kFuncsEntrySize, 8, 16, 24, 0});
+    });
   }
   if (module.maybe_section(".kpatch.funcs") != nullptr) {
     return attempt(LivepatchMaker::kpatch, [&] { return read_flat(module, ".kpatch.funcs", {56, 40, 0, 32, 48}); });

@@ -1,6 +1,6 @@
-// Making and editing objects. The copy of a read object is the only involved part: what refers to others by index in the file
-// (symbols, relocations, groups, link order) is turned into pointers, in an order in which the target already exists.
-// Writing is in elf_writer.cpp.
+// Making and editing objects. The copy of a read object is the only involved part: what refers to others by index in
+// the file (symbols, relocations, groups, link order) is turned into pointers, in an order in which the target already
+// exists. Writing is in elf_writer.cpp.
 #include "elf/object_builder.h"
 
 #include <elf.h>
@@ -17,8 +17,9 @@ namespace {
 
 /// Tables that are made anew by the writer.
 bool is_bookkeeping(const Section& section) {
-  return section.index == 0 || section.type == SHT_SYMTAB || section.type == SHT_RELA || section.type == SHT_SYMTAB_SHNDX ||
-         (section.type == SHT_STRTAB && !section.is_alloc()) || section.type == SHT_NULL;
+  return section.index == 0 || section.type == SHT_SYMTAB || section.type == SHT_RELA ||
+         section.type == SHT_SYMTAB_SHNDX || (section.type == SHT_STRTAB && !section.is_alloc()) ||
+         section.type == SHT_NULL;
 }
 
 class Copier {
@@ -43,8 +44,8 @@ class Copier {
   void copy_section(const Section& from) {
     if (is_bookkeeping(from)) return;
     const bool link_known = from.link == 0 || from.type == SHT_GROUP || (from.flags & SHF_LINK_ORDER) != 0;
-    check(link_known, "{}: section {} (type {:#x}) refers to section {} in a way that is not understood", object_.name(),
-          from.name, from.type, from.link);
+    check(link_known, "{}: section {} (type {:#x}) refers to section {} in a way that is not understood",
+          object_.name(), from.name, from.type, from.link);
     BuilderSection to;
     to.name = from.name;
     to.type = from.type;
@@ -122,11 +123,17 @@ class Copier {
 
 }  // namespace
 
-ObjectBuilder ObjectBuilder::copy_of(const ElfObject& object) { return Copier(object).copy(); }
+ObjectBuilder ObjectBuilder::copy_of(const ElfObject& object) {
+  return Copier(object).copy();
+}
 
-BuilderSection& ObjectBuilder::add_section(BuilderSection section) { return sections_.emplace_back(std::move(section)); }
+BuilderSection& ObjectBuilder::add_section(BuilderSection section) {
+  return sections_.emplace_back(std::move(section));
+}
 
-BuilderSymbol& ObjectBuilder::add_symbol(BuilderSymbol symbol) { return symbols_.emplace_back(std::move(symbol)); }
+BuilderSymbol& ObjectBuilder::add_symbol(BuilderSymbol symbol) {
+  return symbols_.emplace_back(std::move(symbol));
+}
 
 BuilderSymbol& ObjectBuilder::section_symbol(BuilderSection& section) {
   for (BuilderSymbol& symbol : symbols_) {
@@ -144,7 +151,8 @@ std::vector<BuilderRelocation>& ObjectBuilder::relocations(BuilderSection& secti
   for (BuilderRelaSection& rela : section.relas) {
     if ((rela.flags & SHF_ALLOC) == 0) return rela.relocations;  // .klp.rela sections have it, ordinary ones do not
   }
-  return section.relas.emplace_back(BuilderRelaSection{".rela" + section.name, section.flags & SHF_GROUP, {}}).relocations;
+  return section.relas.emplace_back(BuilderRelaSection{".rela" + section.name, section.flags & SHF_GROUP, {}})
+      .relocations;
 }
 
 void ObjectBuilder::remove_sections(const std::vector<const BuilderSection*>& list) {
@@ -155,7 +163,8 @@ void ObjectBuilder::remove_sections(const std::vector<const BuilderSection*>& li
     std::erase_if(section.group_members, [&](const BuilderSection* member) { return gone.contains(member); });
     if (had_members && section.group_members.empty()) gone.insert(&section);
   }
-  symbols_.remove_if([&](const BuilderSymbol& symbol) { return symbol.section != nullptr && gone.contains(symbol.section); });
+  symbols_.remove_if(
+      [&](const BuilderSymbol& symbol) { return symbol.section != nullptr && gone.contains(symbol.section); });
   sections_.remove_if([&](const BuilderSection& section) { return gone.contains(&section); });
 }
 

@@ -1,5 +1,5 @@
-// ObjectBuilder: a relocatable object that is being made or edited. Sections, symbols and relocations refer to each other
-// by pointer; every index, name offset and file offset is computed once, in serialize().
+// ObjectBuilder: a relocatable object that is being made or edited. Sections, symbols and relocations refer to each
+// other by pointer; every index, name offset and file offset is computed once, in serialize().
 //
 // Sections and symbols live in lists: their addresses stay the same while others are added or erased.
 #pragma once
@@ -23,12 +23,12 @@ struct BuilderRelocation {
   int64_t addend = 0;
 };
 
-/// The relocations of one RELA section. An ordinary section has one list; a livepatch module has further ones per section,
-/// named .klp.rela.OBJECT.SECTION, with SHF_RELA_LIVEPATCH among their flags.
+/// The relocations of one RELA section. An ordinary section has one list; a livepatch module has further ones per
+/// section, named .klp.rela.OBJECT.SECTION, with SHF_RELA_LIVEPATCH among their flags.
 struct BuilderRelaSection {
   std::string name;    ///< ".rela.text" etc.
   uint64_t flags = 0;  ///< besides SHF_INFO_LINK, which is always set
-  std::vector<BuilderRelocation> relocations;
+  std::vector<BuilderRelocation> relocations{};
 };
 
 struct BuilderSection {
@@ -37,15 +37,15 @@ struct BuilderSection {
   uint64_t flags = 0;
   uint64_t addralign = 1;
   uint64_t entsize = 0;
-  std::vector<std::byte> data;
+  std::vector<std::byte> data{};
   uint64_t nobits_size = 0;  ///< size when type is SHT_NOBITS
-  std::list<BuilderRelaSection> relas;
+  std::list<BuilderRelaSection> relas{};
 
   BuilderSection* link_order = nullptr;  ///< the section whose order this one follows (SHF_LINK_ORDER), else null
   /// Of a section group (SHT_GROUP): its signature and members. `data` holds the flag word alone; the relocation
   /// sections of a member that have SHF_GROUP are members too.
   BuilderSymbol* group_signature = nullptr;
-  std::vector<BuilderSection*> group_members;
+  std::vector<BuilderSection*> group_members{};
 
   uint64_t size() const { return type == kShtNobits ? nobits_size : data.size(); }
 };
@@ -86,13 +86,14 @@ class ObjectBuilder {
   std::list<BuilderSection>& sections() { return sections_; }
   std::list<BuilderSymbol>& symbols() { return symbols_; }
 
-  /// Removes sections with their relocations and the symbols defined in them; groups lose them as members, an empty group
-  /// goes too.
+  /// Removes sections with their relocations and the symbols defined in them; groups lose them as members, an empty
+  /// group goes too.
   void remove_sections(const std::vector<const BuilderSection*>& gone);
 
-  /// The finished ELF file: locals before globals, otherwise in the order of addition; sections in the order of addition, each
-  /// followed by its relocation sections. Deterministic. Errors: a relocation outside its section, a reference to a section
-  /// or symbol that is not of this builder, 0xff00 sections or more, an alignment that is no power of two.
+  /// The finished ELF file: locals before globals, otherwise in the order of addition; sections in the order of
+  /// addition, each followed by its relocation sections. Deterministic. Errors: a relocation outside its section, a
+  /// reference to a section or symbol that is not of this builder, 0xff00 sections or more, an alignment that is no
+  /// power of two.
   std::vector<std::byte> serialize() const;
 
   /// serialize() written atomically.

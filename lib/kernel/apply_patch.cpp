@@ -1,6 +1,6 @@
-// GNU patch does the work, for its handling of fuzz, offsets and renames. It gets only the pieces about kernel code, so a
-// hunk of MAINTAINERS that does not fit stops nobody. What really changed is then read from the two files by diff: the
-// numbers in a patch are wishes.
+// GNU patch does the work, for its handling of fuzz, offsets and renames. It gets only the pieces about kernel code, so
+// a hunk of MAINTAINERS that does not fit stops nobody. What really changed is then read from the two files by diff:
+// the numbers in a patch are wishes.
 #include "kernel/apply_patch.h"
 
 #include <algorithm>
@@ -16,11 +16,14 @@ bool is_kernel_code(const std::string& path) {
   return kind == PathKind::source || kind == PathKind::header;
 }
 
-Finding patch_finding(Severity severity, std::string code, const std::string& file, std::string message, std::string hint) {
+Finding patch_finding(Severity severity, std::string code, const std::string& file, std::string message,
+                      std::string hint) {
   return {severity, std::move(code), {}, file, {}, std::move(message), std::move(hint)};
 }
 
-std::string normalised(const std::string& path) { return fs::path(path).lexically_normal().string(); }
+std::string normalised(const std::string& path) {
+  return fs::path(path).lexically_normal().string();
+}
 
 bool is_applied_already(const fs::path& root, const std::string& text) {
   RunOptions options;
@@ -32,7 +35,8 @@ bool is_applied_already(const fs::path& root, const std::string& text) {
 /// Turns what GNU patch says into findings. Its lines about a file follow the one that names it.
 class PatchOutput {
  public:
-  PatchOutput(const fs::path& patch, ShadowTree& tree, Findings& findings) : patch_(patch), tree_(tree), findings_(findings) {}
+  PatchOutput(const fs::path& patch, ShadowTree& tree, Findings& findings)
+      : patch_(patch), tree_(tree), findings_(findings) {}
 
   void read(const std::string& output) {
     std::istringstream in(output);
@@ -44,7 +48,8 @@ class PatchOutput {
         moved_.push_back(line);
       } else if (line.find("FAILED") != std::string::npos || line.find("failed") != std::string::npos) {
         failed_.push_back(line);
-      } else if (line.find("already exists") != std::string::npos || line.find("can't find file") != std::string::npos ||
+      } else if (line.find("already exists") != std::string::npos ||
+                 line.find("can't find file") != std::string::npos ||
                  line.find("No file to patch") != std::string::npos) {
         failed_.push_back(line);
       }
@@ -59,7 +64,8 @@ class PatchOutput {
     const std::string from = patch_.filename().string();
     if (!failed_.empty()) {
       any_failure_ = true;
-      std::string message = fmt::format("{} does not apply to {}: {}", from, file_.empty() ? "this kernel's source" : file_, failed_.front());
+      std::string message = fmt::format("{} does not apply to {}: {}", from,
+                                        file_.empty() ? "this kernel's source" : file_, failed_.front());
       const fs::path rejects = tree_.root() / (file_ + ".rej");
       std::error_code error;
       if (!file_.empty() && fs::is_regular_file(rejects, error)) message += "\n" + read_file(rejects);
@@ -90,20 +96,23 @@ void run_patch(const fs::path& patch, const std::string& text, ShadowTree& tree,
   // Never asks (--force), writes no backups; -u: what only looks like an ed script stays text.
   const RunResult result = run({"patch", "-p1", "-u", "--force", "--no-backup-if-mismatch"}, options);
   if (result.status != 0 && applied_already) {
-    findings.add(patch_finding(Severity::refusal, "patch-does-not-apply", {},
-                               patch.filename().string() + " does not apply: this kernel's source already has its changes",
-                               "nothing needs to be patched; check the kernel's version"));
+    findings.add(
+        patch_finding(Severity::refusal, "patch-does-not-apply", {},
+                      patch.filename().string() + " does not apply: this kernel's source already has its changes",
+                      "nothing needs to be patched; check the kernel's version"));
     return;
   }
   PatchOutput output(patch, tree, findings);
   output.read(result.output);
   if (result.status == 0 || output.any_failure()) return;
   findings.add(patch_finding(Severity::refusal, "patch-does-not-apply", {},
-                             patch.filename().string() + " does not apply:\n" + result.output, "bring the patch to this kernel's source version first"));
+                             patch.filename().string() + " does not apply:\n" + result.output,
+                             "bring the patch to this kernel's source version first"));
 }
 
 std::vector<Hunk> diff_hunks(const fs::path& before, const fs::path& after, const std::string& path) {
-  const RunResult result = run({"diff", "-a", "-U3", "--label", "a/" + path, "--label", "b/" + path, before.string(), after.string()});
+  const RunResult result =
+      run({"diff", "-a", "-U3", "--label", "a/" + path, "--label", "b/" + path, before.string(), after.string()});
   check(result.status <= 1, "diff {} {}: {}", before.string(), after.string(), result.output);
   if (result.status == 0) return {};
   std::vector<TouchedFile> files = parse_patch(result.output, "diff of " + path);
@@ -128,7 +137,8 @@ void add_touched(const TouchedFile& from_patch, std::vector<TouchedFile>& touche
   TouchedFile file = from_patch;
   // A copy's source is not touched; the copy is a new file.
   if (file.change != FileChange::renamed) file.old_path = file.path;
-  const auto same = std::find_if(touched.begin(), touched.end(), [&](const TouchedFile& t) { return t.path == file.path; });
+  const auto same =
+      std::find_if(touched.begin(), touched.end(), [&](const TouchedFile& t) { return t.path == file.path; });
   if (same == touched.end()) touched.push_back(std::move(file));
 }
 

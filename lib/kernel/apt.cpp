@@ -1,5 +1,6 @@
-// apt does the network, the signatures and the resuming. It is given a configuration file of its own, with its cache and, where
-// the system's lists do not do, its lists in our directory; hooks of the system are cleared, because they may delete files.
+// apt does the network, the signatures and the resuming. It is given a configuration file of its own, with its cache
+// and, where the system's lists do not do, its lists in our directory; hooks of the system are cleared, because they
+// may delete files.
 #include "kernel/apt.h"
 
 #include <algorithm>
@@ -14,15 +15,23 @@
 namespace klp::kernel {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 void set_field(PackageVersion& record, std::string_view name, std::string value) {
-  if (name == "Package") record.package = std::move(value);
-  else if (name == "Version") record.version = std::move(value);
-  else if (name == "Architecture") record.architecture = std::move(value);
-  else if (name == "Depends") record.depends = std::move(value);
-  else if (name == "SHA256") record.sha256 = std::move(value);
-  else if (name == "Size") record.size = std::strtoull(value.c_str(), nullptr, 10);
+  if (name == "Package")
+    record.package = std::move(value);
+  else if (name == "Version")
+    record.version = std::move(value);
+  else if (name == "Architecture")
+    record.architecture = std::move(value);
+  else if (name == "Depends")
+    record.depends = std::move(value);
+  else if (name == "SHA256")
+    record.sha256 = std::move(value);
+  else if (name == "Size")
+    record.size = std::strtoull(value.c_str(), nullptr, 10);
 }
 
 bool is_whole(const fs::path& file, const PackageVersion& wanted) {
@@ -89,8 +98,10 @@ std::vector<PackageVersion> parse_package_records(std::string_view text) {
     const size_t end = std::min(text.find('\n', start), text.size());
     const std::string_view line = text.substr(start, end - start);
     const size_t colon = line.find(": ");
-    if (line.empty()) finish();
-    else if (line[0] != ' ' && colon != line.npos) set_field(record, line.substr(0, colon), std::string(line.substr(colon + 2)));
+    if (line.empty())
+      finish();
+    else if (line[0] != ' ' && colon != line.npos)
+      set_field(record, line.substr(0, colon), std::string(line.substr(colon + 2)));
     start = end + 1;
   }
   finish();
@@ -109,8 +120,13 @@ Apt::Apt(fs::path state) : state_(std::move(state)) {
 void Apt::write_configuration() const {
   std::string text =
       "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n"
-      "APT::Sandbox::User \"root\";\nAcquire::Retries \"2\";\nAcquire::http::Timeout \"30\";\nAcquire::https::Timeout \"30\";\n";
-  text += fmt::format("Dir::Cache \"{}\";\n", (state_ / "cache").string());
+      "APT::Sandbox::User \"root\";\nAcquire::Retries \"2\";\nAcquire::http::Timeout \"30\";\nAcquire::https::Timeout "
+      "\"30\";\n";
+  // Two configurations, two caches: apt makes one anew when the lists it was made from are others.
+  const char* kind = private_lists_ ? "private" : "system";
+  text += fmt::format(
+      "Dir::Cache \"{}\";\nDir::Cache::pkgcache \"{}.pkgcache\";\nDir::Cache::srcpkgcache \"{}.srcpkgcache\";\n",
+      (state_ / "cache").string(), kind, kind);
   if (private_lists_) text += fmt::format("Dir::State \"{}\";\n", state_.string());
   const fs::path file = state_ / (private_lists_ ? "private.conf" : "system.conf");
   if (!fs::exists(file) || read_file(file) != text) write_file_atomically(file, text);
@@ -152,6 +168,7 @@ bool Apt::use_private_lists() {
   if (private_lists_) return false;
   private_lists_ = true;
   write_configuration();
+  const FileLock lock(state_ / "lock");
   const fs::path stamp = state_ / "updated";
   std::error_code error;
   const auto age = fs::file_time_type::clock::now() - fs::last_write_time(stamp, error);
@@ -176,7 +193,8 @@ void Apt::fetch_once(const PackageVersion& wanted, const fs::path& directory) {
   RunOptions options;
   options.directory = directory;
   RunResult result = run(line, options);
-  const bool gone = result.output.find("404 ") != std::string::npos || result.output.find("was not found") != std::string::npos;
+  const bool gone =
+      result.output.find("404 ") != std::string::npos || result.output.find("was not found") != std::string::npos;
   if (result.status != 0 && gone && use_private_lists()) {
     line[2] = command("apt-get")[2];
     result = run(line, options);
@@ -203,8 +221,9 @@ fs::path Apt::download(const PackageVersion& wanted, const fs::path& directory) 
     fs::remove(file, ignored);
     log("fetch").warn("{} is broken (SHA-256 or size differs from the package index)", wanted.file_name());
   }
-  throw Error(fmt::format("{} {} came broken twice: its SHA-256 is not {}", wanted.package, wanted.version, wanted.sha256),
-              "a proxy or mirror delivers a wrong file; try another mirror, or later");
+  throw Error(
+      fmt::format("{} {} came broken twice: its SHA-256 is not {}", wanted.package, wanted.version, wanted.sha256),
+      "a proxy or mirror delivers a wrong file; try another mirror, or later");
 }
 
 }  // namespace klp::kernel

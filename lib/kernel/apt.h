@@ -39,12 +39,12 @@ class Apt {
   /// The package names that begin with `prefix`.
   std::vector<std::string> names(const std::string& prefix) const;
 
-  /// Fetches the lists of the system's sources into `state` (when the ones there are older than an hour) and reads those from
-  /// now on. Returns false when that was done before. Errors: no network, disk full.
+  /// Fetches the lists of the system's sources into `state` (when the ones there are older than an hour) and reads
+  /// those from now on. Returns false when that was done before. Errors: no network, disk full.
   bool use_private_lists();
 
-  /// Downloads `wanted` into `directory` and returns its path. A file that is already there and whole is kept; one whose SHA-256
-  /// is wrong is fetched once again. Errors: no network, disk full, wrong twice; no longer on the server.
+  /// Downloads `wanted` into `directory` and returns its path. A file that is already there and whole is kept; one
+  /// whose SHA-256 is wrong is fetched once again. Errors: no network, disk full, wrong twice; no longer on the server.
   std::filesystem::path download(const PackageVersion& wanted, const std::filesystem::path& directory);
 
  private:

@@ -1,6 +1,6 @@
-// A kernel given by paths lives in CACHE/trees/<digest of the paths>: a copy of the source without build products, prepared like
-// a fetched one. A stamp holds what it was made from (contents of the small files, size and time of every source file), so that a
-// changed tree is never mistaken for the copy.
+// A kernel given by paths lives in CACHE/trees/<digest of the paths>: a copy of the source without build products,
+// prepared like a fetched one. A stamp holds what it was made from (contents of the small files, size and time of every
+// source file), so that a changed tree is never mistaken for the copy.
 #include "kernel/by_path.h"
 
 #include <sys/stat.h>
@@ -20,19 +20,22 @@
 namespace klp::kernel {
 namespace {
 
-fs::path take(const fs::path& given, const fs::path Kernel::*member, const std::optional<Kernel>& base, const char* option) {
+fs::path take(const fs::path& given, const fs::path Kernel::*member, const std::optional<Kernel>& base,
+              const char* option) {
   const fs::path path = !given.empty() ? given : base ? (*base).*member : fs::path();
   if (path.empty()) {
-    throw Error(fmt::format("a kernel given by paths needs {} too", option),
-                "give --source, --config, --symvers, --vmlinux and --modules, or name with -k the kernel that has the others");
+    throw Error(
+        fmt::format("a kernel given by paths needs {} too", option),
+        "give --source, --config, --symvers, --vmlinux and --modules, or name with -k the kernel that has the others");
   }
   std::error_code error;
   const fs::path real = fs::canonical(path, error);
   if (error) {
     throw Error(fmt::format("{} {}: {}", option, path.string(), error.message()),
-                std::string(option) == "--symvers" ? "Module.symvers is in the linux-headers package of the kernel, or in the tree "
-                                                     "of a finished kernel build"
-                                                   : "check the path");
+                std::string(option) == "--symvers"
+                    ? "Module.symvers is in the linux-headers package of the kernel, or in the tree "
+                      "of a finished kernel build"
+                    : "check the path");
   }
   return real;
 }
@@ -60,7 +63,8 @@ std::string tree_state(const fs::path& source) {
     if (it->is_directory() && is_generated_directory(it->path())) it.disable_recursion_pending();
     struct stat info {};
     if (!is_source_file(it->path().filename().string()) || lstat(it->path().c_str(), &info) != 0) continue;
-    lines.push_back(fmt::format("{} {} {}.{}\n", it->path().string(), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
+    lines.push_back(
+        fmt::format("{} {} {}.{}\n", it->path().string(), info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
   }
   check(!error, "cannot read {}: {}", source.string(), error.message());
   std::sort(lines.begin(), lines.end());
@@ -74,21 +78,38 @@ void copy_source(const fs::path& from, const fs::path& to) {
   const Progress step("copying the kernel source");
   make_directories(to);
   std::string patterns;
-  for (const char* pattern : {"./.git", "./vmlinux*", "./include/generated", "./include/config", "./arch/*/include/generated",
-                              "./.config*", "./Module.symvers", "*.o", "*.ko", "*.cmd", "*.a", "*.mod", "*.mod.c", "modules.order",
-                              ".tmp_*", "*.so", "*.so.dbg", "./scripts/mod/*.s", "./kernel/bounds.s", "asm-offsets.s"}) {
+  for (const char* pattern : {"./.git",
+                              "./vmlinux*",
+                              "./include/generated",
+                              "./include/config",
+                              "./arch/*/include/generated",
+                              "./.config*",
+                              "./Module.symvers",
+                              "*.o",
+                              "*.ko",
+                              "*.cmd",
+                              "*.a",
+                              "*.mod",
+                              "*.mod.c",
+                              "modules.order",
+                              ".tmp_*",
+                              "*.so",
+                              "*.so.dbg",
+                              "./scripts/mod/*.s",
+                              "./kernel/bounds.s",
+                              "asm-offsets.s"}) {
     patterns += fmt::format(" --exclude='{}'", pattern);
   }
-  const std::string script =
-      "set -e -o pipefail; tar -C \"$1\"" + patterns + " -cf - . | tar -C \"$2\" -xf -";
+  const std::string script = "set -e -o pipefail; tar -C \"$1\"" + patterns + " -cf - . | tar -C \"$2\" -xf -";
   run_checked({"bash", "-c", script, "copy", from.string(), to.string()});
 }
 
 void check_given_config(const Kernel& kernel, const std::optional<Kernel>& base) {
   const KernelConfig config = KernelConfig::read(kernel.config);
   if (base && kernel.config != base->config && kernel.vmlinux == base->vmlinux) {
-    check_same_config(KernelConfig::read(base->config), config,
-                      fmt::format("{} differs from the config that {} was built with", kernel.config.string(), base->name));
+    check_same_config(
+        KernelConfig::read(base->config), config,
+        fmt::format("{} differs from the config that {} was built with", kernel.config.string(), base->name));
   }
   check_supported(config, kernel.name);
 }
@@ -106,8 +127,9 @@ Kernel collect(const KernelSelection& selection, const std::optional<Kernel>& ba
   kernel.build_id = facts.build_id;
   kernel.arch = "x86_64";
   if (kernel.release.empty()) {
-    throw Error(fmt::format("{} names no release (no 'Linux version' text): it is not a kernel", kernel.vmlinux.string()),
-                "give the vmlinux of the kernel build, or that of the -dbg package");
+    throw Error(
+        fmt::format("{} names no release (no 'Linux version' text): it is not a kernel", kernel.vmlinux.string()),
+        "give the vmlinux of the kernel build, or that of the -dbg package");
   }
   kernel.name = kernel.release;
   const Compiler compiler = compiler_of(KernelConfig::read(kernel.config));
@@ -163,7 +185,8 @@ Kernel open_by_path(const KernelSelection& selection, const std::optional<Kernel
   Kernel kernel = collect(selection, base);
   check_given_config(kernel, base);
   check_compiler({kernel.compiler, kernel.compiler_text});
-  check_vmlinux(kernel, "give the vmlinux with symbols and debug information, e.g. that of the -dbg package (--vmlinux)");
+  check_vmlinux(kernel,
+                "give the vmlinux with symbols and debug information, e.g. that of the -dbg package (--vmlinux)");
   const fs::path original = kernel.source;
   const std::string key = paths_key(kernel), contents = contents_key(kernel);
   const fs::path directory = kernel_directory(key).parent_path().parent_path() / "trees" / key;

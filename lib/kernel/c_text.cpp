@@ -1,6 +1,6 @@
-// One pass over the characters. Parentheses are counted outside preprocessor lines only; the branches of an #if start with
-// the depth that it had, because each of them may hold the same opening parenthesis. A function's closing brace at the
-// beginning of a line puts a count right that macros have led astray.
+// One pass over the characters. Parentheses are counted outside preprocessor lines only; the branches of an #if start
+// with the depth that it had, because each of them may hold the same opening parenthesis. A function's closing brace at
+// the beginning of a line puts a count right that macros have led astray.
 #include "kernel/c_text.h"
 
 #include <cctype>
@@ -96,7 +96,8 @@ class Scanner {
       begin_line();
       return;
     }
-    mode_ = Mode::code;  // an unfinished string or character ends here: the text of an #error, or code left out by #if 0
+    mode_ =
+        Mode::code;  // an unfinished string or character ends here: the text of an #error, or code left out by #if 0
     branch_ended_ = directive_ && follow_directive();
     if (!directive_ && (line_ == "}" || line_ == "} " || line_ == "};")) depth_ = 0;
     flush_line();

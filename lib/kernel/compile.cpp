@@ -53,7 +53,8 @@ struct Outcome {
 /// One run of Workspace::compile.
 class Compilation {
  public:
-  Compilation(Workspace::State& state, const CompileOptions& options) : state_(state), options_(options), cache_(state.kernel) {}
+  Compilation(Workspace::State& state, const CompileOptions& options)
+      : state_(state), options_(options), cache_(state.kernel) {}
 
   std::vector<Outcome> compile(const std::vector<const Unit*>& units) {
     std::vector<Outcome> outcomes(units.size());
@@ -106,10 +107,11 @@ class Compilation {
     if (options_.use_cache) compiled.original = cache_.store(unit, compiled.original, result.dependencies);
   }
 
-  /// Some units need a file that only kbuild's own rules generate (lib/crc32table.h, *.asn1.h). make knows which; its other
-  /// products are the same as the ones from the preparation.
+  /// Some units need a file that only kbuild's own rules generate (lib/crc32table.h, *.asn1.h). make knows which; its
+  /// other products are the same as the ones from the preparation.
   void make_in_kernel_tree(const Unit& unit, const std::string& messages) {
-    log("compile").info("{} does not compile as it is; letting make generate what it needs: {}", unit.unit, first_errors(messages, 1));
+    log("compile").info("{} does not compile as it is; letting make generate what it needs: {}", unit.unit,
+                        first_errors(messages, 1));
     fs::create_directories(state_.kernel.cache);
     const FileLock lock(state_.kernel.cache / "source.lock");
     std::vector<std::string> command = kbuild_command(state_.kernel);
@@ -184,22 +186,35 @@ class Compilation {
   std::atomic<bool> generated_{false};
 };
 
-std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& units, const std::vector<TouchedFile>& touched,
-                                             const CompileOptions& options, Findings& findings) {
+std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& units,
+                                             const std::vector<TouchedFile>& touched, const CompileOptions& options,
+                                             Findings& findings) {
   std::vector<CompiledUnit> result;
   for (const Outcome& outcome : Compilation(*state_, options).compile(units)) {
     const Unit& unit = *outcome.unit.unit;
-    const bool by_patch = std::any_of(touched.begin(), touched.end(), [](const TouchedFile& file) { return !file.hunks.empty(); });
+    const bool by_patch =
+        std::any_of(touched.begin(), touched.end(), [](const TouchedFile& file) { return !file.hunks.empty(); });
     if (!outcome.errors.empty()) {
-      findings.add({Severity::refusal, "does-not-compile", {}, unit.unit, {},
+      findings.add({Severity::refusal,
+                    "does-not-compile",
+                    {},
+                    unit.unit,
+                    {},
                     fmt::format("the patched {} does not compile:\n{}", unit.source, first_errors(outcome.errors)),
                     "correct the patch for this kernel's version and configuration"});
       continue;
     }
     if (by_patch && !outcome.unit.line_marks) {
-      findings.add({Severity::note, "line-marks", {}, unit.unit, {},
-                    fmt::format("{} compiles only without line marks: functions that hold their line's number look changed below a hunk", unit.source),
-                    {}});
+      findings.add(
+          {Severity::note,
+           "line-marks",
+           {},
+           unit.unit,
+           {},
+           fmt::format(
+               "{} compiles only without line marks: functions that hold their line's number look changed below a hunk",
+               unit.source),
+           {}});
     }
     result.push_back(outcome.unit);
   }

@@ -1,5 +1,5 @@
-// A .config is lines "CONFIG_X=value" and comments. olddefconfig lets probed symbols drift with what is installed; they are
-// told apart by name, so that every other difference is found.
+// A .config is lines "CONFIG_X=value" and comments. olddefconfig lets probed symbols drift with what is installed; they
+// are told apart by name, so that every other difference is found.
 #include "kernel/config.h"
 
 #include <algorithm>
@@ -31,8 +31,10 @@ std::string package_version(const std::string& text) {
 
 std::string install_hint(const Compiler& compiler) {
   const std::string version = package_version(compiler.text);
-  if (version.empty()) return fmt::format("install the compiler that calls itself '{}' as {}", compiler.text, compiler.program);
-  return fmt::format("apt-get install {} (version {}), from the distribution that built this kernel", compiler.program, version);
+  if (version.empty())
+    return fmt::format("install the compiler that calls itself '{}' as {}", compiler.text, compiler.program);
+  return fmt::format("apt-get install {} (version {}), from the distribution that built this kernel", compiler.program,
+                     version);
 }
 
 }  // namespace
@@ -53,7 +55,8 @@ KernelConfig KernelConfig::parse(std::string_view text) {
 
 KernelConfig KernelConfig::read(const std::filesystem::path& path) {
   KernelConfig config = parse(read_file(path));
-  if (config.values_.empty()) throw Error(fmt::format("{} is not a kernel config: it has no CONFIG_ line", path.string()));
+  if (config.values_.empty())
+    throw Error(fmt::format("{} is not a kernel config: it has no CONFIG_ line", path.string()));
   return config;
 }
 
@@ -63,10 +66,11 @@ std::string KernelConfig::value(const std::string& symbol) const {
 }
 
 bool is_probed_symbol(std::string_view symbol) {
-  constexpr std::array exact = {"BUILD_SALT",          "MODULE_SIG_ALL", "MODULE_SIG_KEY", "SYSTEM_TRUSTED_KEYS",
-                                "PAHOLE_VERSION",      "AS_VERSION",     "LD_VERSION",     "LLD_VERSION",
-                                "SYSTEM_REVOCATION_KEYS", "RUSTC_VERSION_TEXT", "BINDGEN_VERSION_TEXT",
-                                "HAVE_RUST",           "RUST_IS_AVAILABLE", "GCC_PLUGINS", "TOOLS_SUPPORT_RELR"};
+  constexpr std::array exact = {"BUILD_SALT",          "MODULE_SIG_ALL",       "MODULE_SIG_KEY",
+                                "SYSTEM_TRUSTED_KEYS", "PAHOLE_VERSION",       "AS_VERSION",
+                                "LD_VERSION",          "LLD_VERSION",          "SYSTEM_REVOCATION_KEYS",
+                                "RUSTC_VERSION_TEXT",  "BINDGEN_VERSION_TEXT", "HAVE_RUST",
+                                "RUST_IS_AVAILABLE",   "GCC_PLUGINS",          "TOOLS_SUPPORT_RELR"};
   if (std::find(exact.begin(), exact.end(), symbol) != exact.end()) return true;
   constexpr std::array prefixes = {"PAHOLE_HAS_", "RUSTC_", "CC_CAN_LINK"};
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -80,8 +84,10 @@ std::vector<std::string> differences(const KernelConfig& from, const KernelConfi
   };
   for (const auto& [symbol, value] : from.values()) {
     const auto other = to.values().find(symbol);
-    if (other == to.values().end()) add(symbol, value, "unset");
-    else if (other->second != value) add(symbol, value, other->second);
+    if (other == to.values().end())
+      add(symbol, value, "unset");
+    else if (other->second != value)
+      add(symbol, value, other->second);
   }
   for (const auto& [symbol, value] : to.values()) {
     if (!from.is_set(symbol)) add(symbol, "unset", value);
@@ -96,9 +102,10 @@ void check_same_config(const KernelConfig& expected, const KernelConfig& found, 
   std::string shown;
   for (size_t i = 0; i < std::min<size_t>(list.size(), 8); ++i) shown += "\n  " + list[i];
   if (list.size() > 8) shown += fmt::format("\n  ... and {} more", list.size() - 8);
-  throw Error(fmt::format("config-mismatch: {} in {} symbol{}:{}", what, list.size(), list.size() == 1 ? "" : "s", shown),
-              "a livepatch must be built with the very config of the running kernel: give that one, with the tools it needs "
-              "installed");
+  throw Error(
+      fmt::format("config-mismatch: {} in {} symbol{}:{}", what, list.size(), list.size() == 1 ? "" : "s", shown),
+      "a livepatch must be built with the very config of the running kernel: give that one, with the tools it needs "
+      "installed");
 }
 
 void check_supported(const KernelConfig& config, std::string_view kernel) {

@@ -34,8 +34,8 @@ std::vector<std::string> differences(const KernelConfig& from, const KernelConfi
 /// Throws Error "config-mismatch: ..." when there are any; `what` says which configs are compared.
 void check_same_config(const KernelConfig& expected, const KernelConfig& found, std::string_view what);
 
-/// Throws Error when livepatching such a kernel cannot work (CONFIG_LIVEPATCH unset) or cannot be done right (structure layout
-/// randomisation, latent entropy, dead code elimination, LTO).
+/// Throws Error when livepatching such a kernel cannot work (CONFIG_LIVEPATCH unset) or cannot be done right (structure
+/// layout randomisation, latent entropy, dead code elimination, LTO).
 void check_supported(const KernelConfig& config, std::string_view kernel);
 
 struct Compiler {
@@ -46,7 +46,8 @@ struct Compiler {
 /// The compiler that the config names. Throws Error when it names none.
 Compiler compiler_of(const KernelConfig& config);
 
-/// Throws Error "compiler-mismatch: ..." naming the Debian package unless the first line of `program --version` is the text.
+/// Throws Error "compiler-mismatch: ..." naming the Debian package unless the first line of `program --version` is the
+/// text.
 void check_compiler(const Compiler& compiler);
 
 }  // namespace klp::kernel

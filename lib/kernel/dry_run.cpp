@@ -1,5 +1,5 @@
-// `make -n` prints each recipe as one line: traps, the command, then fixdep with the command once more. The command stands after
-// the last trap. Which objects a module has is said by the recipe of its .mod file.
+// `make -n` prints each recipe as one line: traps, the command, then fixdep with the command once more. The command
+// stands after the last trap. Which objects a module has is said by the recipe of its .mod file.
 #include "kernel/dry_run.h"
 
 #include <algorithm>
@@ -31,7 +31,9 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(first, text.find_last_not_of(' ') - first + 1));
 }
 
-std::string normal_path(std::string_view path) { return fs::path(path).lexically_normal().string(); }
+std::string normal_path(std::string_view path) {
+  return fs::path(path).lexically_normal().string();
+}
 
 std::string kernel_spelling(std::string name) {
   std::replace(name.begin(), name.end(), '-', '_');
@@ -44,7 +46,8 @@ std::vector<std::string> modules_of_command(std::string_view command) {
   const size_t at = command.find(start);
   std::vector<std::string> modules;
   if (at == command.npos) return modules;
-  const std::string_view names = command.substr(at + start.size(), command.find('"', at + start.size()) - at - start.size());
+  const std::string_view names =
+      command.substr(at + start.size(), command.find('"', at + start.size()) - at - start.size());
   for (size_t begin = 0; begin < names.size();) {
     const size_t end = std::min(names.find(':', begin), names.size());
     modules.push_back(kernel_spelling(std::string(names.substr(begin, end - begin))));
@@ -64,8 +67,10 @@ Unit parse_command(std::string_view command) {
   unit.unit = normal_path(words[count - 2]);
   unit.source = normal_path(words[count - 1]);
   unit.command = trimmed(command);
-  if (first.find(" -DMODULE") == first.npos) unit.objects = {"vmlinux"};
-  else unit.objects = modules_of_command(first);
+  if (first.find(" -DMODULE") == first.npos)
+    unit.objects = {"vmlinux"};
+  else
+    unit.objects = modules_of_command(first);
   return unit;
 }
 
@@ -83,7 +88,9 @@ std::string_view command_of_line(std::string_view line) {
 void parse_module(std::string_view command, std::map<std::string, std::vector<std::string>>& modules) {
   constexpr std::string_view start = "printf '%s\\n' ", print = "print(\"";
   const size_t pipe = command.find(" | awk "), prefix = command.find(print), target = command.rfind("> ");
-  if (command.substr(0, start.size()) != start || pipe == command.npos || prefix == command.npos || target == command.npos) return;
+  if (command.substr(0, start.size()) != start || pipe == command.npos || prefix == command.npos ||
+      target == command.npos)
+    return;
   const std::string_view directory =
       command.substr(prefix + print.size(), command.find('"', prefix + print.size()) - prefix - print.size());
   const std::string name = kernel_spelling(fs::path(trimmed(command.substr(target + 2))).stem().string());
@@ -115,14 +122,16 @@ void add_prepared_units(const fs::path& source, std::map<std::string, Unit>& uni
   }
 }
 
-/// The file that a recipe makes: of if_changed ("trap 'rm -f FILE; trap - ...") or of filechk ("trap "rm -f DIR/.FILE.tmp" EXIT").
+/// The file that a recipe makes: of if_changed ("trap 'rm -f FILE; trap - ...") or of filechk ("trap "rm -f
+/// DIR/.FILE.tmp" EXIT").
 std::string target_of_line(std::string_view line) {
   constexpr std::string_view by_rule = "trap 'rm -f ", by_check = "trap \"rm -f ";
   size_t at = line.find(by_rule);
   if (at != line.npos) return normal_path(line.substr(at + by_rule.size(), line.find(';', at) - at - by_rule.size()));
   at = line.find(by_check);
   if (at == line.npos) return {};
-  const fs::path temporary(line.substr(at + by_check.size(), line.find('"', at + by_check.size()) - at - by_check.size()));
+  const fs::path temporary(
+      line.substr(at + by_check.size(), line.find('"', at + by_check.size()) - at - by_check.size()));
   const std::string name = temporary.filename().string();
   if (name.size() < 6 || name[0] != '.' || !name.ends_with(".tmp")) return {};
   return (temporary.parent_path() / name.substr(1, name.size() - 5)).lexically_normal().string();
@@ -157,7 +166,8 @@ std::string generating_makefile(const std::map<std::string, std::string>& files_
   text += "klp-generate:";
   for (const auto& [directory, files] : files_by_directory) {
     text += fmt::format(" klp-generate-{}", number);
-    rules += fmt::format("klp-generate-{}: prepare\n\t$(Q)$(MAKE) $(build)={} need-builtin=1 need-modorder=1{}\n", number++, directory, files);
+    rules += fmt::format("klp-generate-{}: prepare\n\t$(Q)$(MAKE) $(build)={} need-builtin=1 need-modorder=1{}\n",
+                         number++, directory, files);
   }
   return text + "\n" + rules;
 }
@@ -175,9 +185,12 @@ DryRun parse_dry_run(std::string_view output) {
     const std::string_view command = command_of_line(line);
     Unit unit = parse_command(command);
     const std::string target = target_of_line(line);
-    if (!unit.unit.empty()) result.units[unit.unit] = std::move(unit);
-    else if (command.ends_with(".mod")) parse_module(command, modules);
-    else if (is_generated_source(target)) result.generated.push_back(target);
+    if (!unit.unit.empty())
+      result.units[unit.unit] = std::move(unit);
+    else if (command.ends_with(".mod"))
+      parse_module(command, modules);
+    else if (is_generated_source(target))
+      result.generated.push_back(target);
   }
   set_modules(modules, result.units);
   std::sort(result.generated.begin(), result.generated.end());
@@ -214,12 +227,14 @@ void generate_sources(const Kernel& kernel, const std::vector<std::string>& file
   const fs::path makefile = kernel.cache / "generate.mk";
   write_file_atomically(makefile, generating_makefile(by_directory));
   std::vector<std::string> line = kbuild_command(kernel);
-  line.insert(line.end(), {"-f", makefile.string(), "-k", fmt::format("-j{}", std::max(1u, std::thread::hardware_concurrency())), "klp-generate"});
+  line.insert(line.end(), {"-f", makefile.string(), "-k",
+                           fmt::format("-j{}", std::max(1u, std::thread::hardware_concurrency())), "klp-generate"});
   RunOptions options;
   options.environment = kbuild_environment();
   const RunResult result = run(line, options);
   for (const std::string& file : files) {
-    if (!fs::exists(kernel.source / file)) log("kernel").warn("kbuild could not generate {}: units that include it will not compile", file);
+    if (!fs::exists(kernel.source / file))
+      log("kernel").warn("kbuild could not generate {}: units that include it will not compile", file);
   }
   if (result.status != 0) log("kernel").info("generating sources: {}", result.output);
 }

@@ -1,6 +1,6 @@
-// Fetching a Debian kernel: settle on the packages, then a row of steps that each leave either nothing or a whole directory and
-// a stamp. The image comes first: it is small, and its config says whether the kernel can be patched and by which compiler, before
-// the large packages are downloaded.
+// Fetching a Debian kernel: settle on the packages, then a row of steps that each leave either nothing or a whole
+// directory and a stamp. The image comes first: it is small, and its config says whether the kernel can be patched and
+// by which compiler, before the large packages are downloaded.
 #include <algorithm>
 #include <regex>
 
@@ -29,12 +29,14 @@ struct DebianName {
 
 DebianName parse_name(const std::string& name) {
   static const std::regex newest("debian:(\\d+\\.\\d+)-([a-z][a-z0-9-]*)");
-  static const std::regex exact("debian:((\\d+\\.\\d+)\\.\\d+(?:-\\d+|\\+[a-z0-9]+)(?:~?[a-z0-9.+~]*)-([a-z][a-z0-9-]*))");
+  static const std::regex exact(
+      "debian:((\\d+\\.\\d+)\\.\\d+(?:-\\d+|\\+[a-z0-9]+)(?:~?[a-z0-9.+~]*)-([a-z][a-z0-9-]*))");
   std::smatch match;
   if (std::regex_match(name, match, newest)) return {match[1], match[2], {}};
   if (std::regex_match(name, match, exact)) return {match[2], match[3], match[1]};
-  throw Error(fmt::format("'{}' is not the name of a kernel that can be fetched", name),
-              "names look like debian:6.1.0-56-cloud-amd64, debian:6.1-cloud-amd64 (the newest of 6.1) or debian:6.1-amd64");
+  throw Error(
+      fmt::format("'{}' is not the name of a kernel that can be fetched", name),
+      "names look like debian:6.1.0-56-cloud-amd64, debian:6.1-cloud-amd64 (the newest of 6.1) or debian:6.1-amd64");
 }
 
 /// The version of `package` that equals `version`, if the lists have it.
@@ -52,12 +54,15 @@ std::string common_headers(const PackageVersion& headers) {
 }
 
 /// All packages of one version of the image; a missing one is named in `missing`.
-std::optional<Packages> settle_version(const Apt& apt, const DebianName& name, const PackageVersion& image, std::string& missing) {
+std::optional<Packages> settle_version(const Apt& apt, const DebianName& name, const PackageVersion& image,
+                                       std::string& missing) {
   Packages packages{{"image", image}};
   const auto add = [&](const std::string& role, const std::string& package) {
     const auto found = find_version(apt, package, image.version);
-    if (found) packages[role] = *found;
-    else missing += fmt::format("\n  {} {}", package, image.version);
+    if (found)
+      packages[role] = *found;
+    else
+      missing += fmt::format("\n  {} {}", package, image.version);
     return found.has_value();
   };
   bool all = add("debug", fmt::format("linux-image-{}-dbg", name.release));
@@ -107,10 +112,12 @@ Packages settle(Apt& apt, DebianName& name) {
       if (const auto packages = settle_release(apt, name, missing)) return *packages;
     }
   } while (apt.use_private_lists());
-  const std::string what = newest ? fmt::format("kernel debian:{}-{}", name.series, name.flavour) : "kernel debian:" + name.release;
-  throw Error(fmt::format("{} is not in the package sources{}{}", what, missing.empty() ? "" : "; missing:", missing),
-              "old kernels leave the archive: ask for the newest, e.g. debian:6.1-cloud-amd64; the sources need bookworm and "
-              "bookworm-security");
+  const std::string what =
+      newest ? fmt::format("kernel debian:{}-{}", name.series, name.flavour) : "kernel debian:" + name.release;
+  throw Error(
+      fmt::format("{} is not in the package sources{}{}", what, missing.empty() ? "" : "; missing:", missing),
+      "old kernels leave the archive: ask for the newest, e.g. debian:6.1-cloud-amd64; the sources need bookworm and "
+      "bookworm-security");
 }
 
 /// A step that was interrupted by the machine's end leaves its temporary directory.
@@ -123,7 +130,8 @@ void remove_leftovers(const fs::path& directory) {
 [[noreturn]] void rethrow_full_disk(const Error& error) {
   const bool full = tells_full_disk(error.what());
   if (!full || error.status() == ExitStatus::interrupted) throw error;
-  throw Error(error.what(), "free some space (a kernel needs about 4 GB), or set KLP_DIFF_CACHE to a directory on another disk");
+  throw Error(error.what(),
+              "free some space (a kernel needs about 4 GB), or set KLP_DIFF_CACHE to a directory on another disk");
 }
 
 /// Downloads and unpacks one package into directory/role.
@@ -147,7 +155,8 @@ void get_package(Apt& apt, const PackageVersion& package, const fs::path& direct
   remove_tree(deb);
 }
 
-fs::path first_existing(const fs::path& directory, const std::vector<std::string>& candidates, const std::string& what) {
+fs::path first_existing(const fs::path& directory, const std::vector<std::string>& candidates,
+                        const std::string& what) {
   for (const std::string& candidate : candidates) {
     if (fs::exists(directory / candidate)) return directory / candidate;
   }
@@ -191,8 +200,8 @@ fs::path find_tarball(const fs::path& package) {
   fail("{} has no source archive in usr/src", package.string());
 }
 
-/// Unpacks and prepares the source in its final place, because kbuild records absolute paths. Without the stamp the tree counts
-/// as absent.
+/// Unpacks and prepares the source in its final place, because kbuild records absolute paths. Without the stamp the
+/// tree counts as absent.
 void make_tree(const Kernel& kernel, const fs::path& directory) {
   if (step_done(directory, "prepared")) return;
   remove_tree(kernel.source);
@@ -200,7 +209,8 @@ void make_tree(const Kernel& kernel, const fs::path& directory) {
   try {
     {
       const Progress step("unpacking the kernel source");
-      run_checked({"tar", "-xf", find_tarball(directory / "source-package").string(), "--strip-components=1", "-C", kernel.source.string()});
+      run_checked({"tar", "-xf", find_tarball(directory / "source-package").string(), "--strip-components=1", "-C",
+                   kernel.source.string()});
     }
     prepare_tree(kernel);
   } catch (const Error& error) {

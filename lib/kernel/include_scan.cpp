@@ -1,7 +1,8 @@
-// Every #include line counts, whatever the conditions around it: too many units is a waste, one too few a missed change.
+// Every #include line counts, whatever the conditions around it: too many units is a waste, one too few a missed
+// change.
 //
-// Nearly all units search the same directories. Units are grouped by their list of directories; within a group the edges of a
-// file are resolved once, and each unit then walks the group's graph.
+// Nearly all units search the same directories. Units are grouped by their list of directories; within a group the
+// edges of a file are resolved once, and each unit then walks the group's graph.
 #include "kernel/include_scan.h"
 
 #include <sys/stat.h>
@@ -104,7 +105,8 @@ class Scanner {
 /// The include graph as seen with one list of directories.
 class Group {
  public:
-  Group(Scanner& scanner, std::vector<std::string> directories) : scanner_(scanner), directories_(std::move(directories)) {}
+  Group(Scanner& scanner, std::vector<std::string> directories)
+      : scanner_(scanner), directories_(std::move(directories)) {}
 
   const std::vector<int>& edges(int from) {
     const auto [found, is_new] = edges_.try_emplace(from);
@@ -180,8 +182,10 @@ std::vector<IncludeLine> find_includes(std::string_view text) {
     std::string_view rest = skip_blanks(text.substr(at + 1, std::min(text.find('\n', at), text.size()) - at - 1));
     const std::string_view word = take_word(rest);
     IncludeLine line;
-    if ((word == "include" || word == "include_next") && parse_target(rest, line)) lines.push_back(line);
-    else if (word == "define") note_definition(rest, lines, trace);
+    if ((word == "include" || word == "include_next") && parse_target(rest, line))
+      lines.push_back(line);
+    else if (word == "define")
+      note_definition(rest, lines, trace);
   }
   add_trace_header(trace, lines);
   return lines;
@@ -195,16 +199,21 @@ IncludePaths include_paths(std::string_view command) {
     const size_t end = std::min(first.find(' ', at), first.size());
     const std::string_view word = first.substr(at, end - at);
     at = first.find_first_not_of(' ', end);
-    if (pending == "-include") paths.forced.push_back(fs::path(word).lexically_normal().string());
-    else if (!pending.empty()) paths.directories.push_back(relative_directory(word));
-    const bool separate = word == "-include" || word == "-I" || word == "-isystem" || word == "-iquote" || word == "-idirafter";
-    if (pending.empty() && !separate && word.substr(0, 2) == "-I") paths.directories.push_back(relative_directory(word.substr(2)));
+    if (pending == "-include")
+      paths.forced.push_back(fs::path(word).lexically_normal().string());
+    else if (!pending.empty())
+      paths.directories.push_back(relative_directory(word));
+    const bool separate =
+        word == "-include" || word == "-I" || word == "-isystem" || word == "-iquote" || word == "-idirafter";
+    if (pending.empty() && !separate && word.substr(0, 2) == "-I")
+      paths.directories.push_back(relative_directory(word.substr(2)));
     pending = pending.empty() && separate ? word : std::string_view();
   }
   return paths;
 }
 
-std::map<std::string, std::vector<uint32_t>> scan_includes(const fs::path& source, const std::map<std::string, Unit>& units) {
+std::map<std::string, std::vector<uint32_t>> scan_includes(const fs::path& source,
+                                                           const std::map<std::string, Unit>& units) {
   Scanner scanner(source);
   std::map<std::vector<std::string>, Group> groups;
   std::vector<std::vector<uint32_t>> reached_by;

@@ -20,8 +20,12 @@ namespace {
 
 constexpr std::string_view kFormat = "klp-diff-index 2\n";
 
-fs::path index_file(const Kernel& kernel) { return kernel.cache / "index"; }
-fs::path includes_file(const Kernel& kernel) { return kernel.cache / "includes"; }
+fs::path index_file(const Kernel& kernel) {
+  return kernel.cache / "index";
+}
+fs::path includes_file(const Kernel& kernel) {
+  return kernel.cache / "includes";
+}
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -99,7 +103,8 @@ struct IndexFile {
     } else if (fields[0] == "compiling" && fields.size() == 3) {
       index.compiling_units_[std::string(fields[1])] = split_names(fields[2]);
     } else {
-      throw Error("a line of the kernel's index is damaged", "remove the files index and includes in the kernel's cache directory");
+      throw Error("a line of the kernel's index is damaged",
+                  "remove the files index and includes in the kernel's cache directory");
     }
   }
 
@@ -143,9 +148,10 @@ void make_index(const Kernel& kernel) {
   generate_sources(kernel, dry.generated);
   const std::map<std::string, Unit>& units = dry.units;
   const Progress step("indexing the source");
-  const auto sizes = elf::struct_sizes(
-      kernel.vmlinux, {"alt_instr", "bug_entry", "exception_table_entry", "jump_entry", "paravirt_patch_site", "orc_entry",
-                       "static_call_site", "tracepoint", "_ddebug", "module", "static_key", "kernel_symbol"});
+  const auto sizes =
+      elf::struct_sizes(kernel.vmlinux, {"alt_instr", "bug_entry", "exception_table_entry", "jump_entry",
+                                         "paravirt_patch_site", "orc_entry", "static_call_site", "tracepoint",
+                                         "_ddebug", "module", "static_key", "kernel_symbol"});
   const auto reached = scan_includes(kernel.source, units);
   std::vector<const std::string*> names;
   for (const auto& entry : units) names.push_back(&entry.first);

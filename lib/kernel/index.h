@@ -11,20 +11,22 @@
 
 namespace klp::kernel {
 
-/// One translation unit of this config. `command` is kbuild's own shell command (compiler, then objtool where kbuild runs
-/// it), relative to the root of the source tree, with -ffunction-sections -fdata-sections in it. Sources that end in .S are
-/// here too, and what is made from source without being linked: asm-offsets.s, bounds.s, vmlinux.lds.
+/// One translation unit of this config. `command` is kbuild's own shell command (compiler, then objtool where kbuild
+/// runs it), relative to the root of the source tree, with -ffunction-sections -fdata-sections in it. Sources that end
+/// in .S are here too, and what is made from source without being linked: asm-offsets.s, bounds.s, vmlinux.lds.
 struct Unit {
-  std::string unit;     ///< "fs/proc/meminfo.o"
-  std::string source;   ///< "fs/proc/meminfo.c"
+  std::string unit;    ///< "fs/proc/meminfo.o"
+  std::string source;  ///< "fs/proc/meminfo.c"
   std::string command;
-  std::vector<std::string> objects;  ///< {"vmlinux"}, or the modules it is linked into ("nf_nat", ...), kernel spelling ('_')
+  std::vector<std::string>
+      objects;  ///< {"vmlinux"}, or the modules it is linked into ("nf_nat", ...), kernel spelling ('_')
 };
 
 /// Immutable once loaded. Paths are relative to the root of the source tree, without "./".
 class KernelIndex {
  public:
-  /// Loads the index of a kernel (20 ms); makes it first when it is not there (about 20 s, two at once wait for each other).
+  /// Loads the index of a kernel (20 ms); makes it first when it is not there (about 20 s, two at once wait for each
+  /// other).
   static KernelIndex open(const Kernel& kernel);
 
   /// An index of units given in memory, for tests of what uses one. `including`: file -> units that include it.
@@ -32,12 +34,13 @@ class KernelIndex {
 
   const std::map<std::string, Unit>& units() const { return units_; }
 
-  /// The units whose own source is `file`, or that include it with #include "x.c" (kernel/sched/rt.c is compiled as part of
-  /// kernel/sched/build_policy.o). Conditions around the #include are not evaluated. Empty: this config does not build it.
+  /// The units whose own source is `file`, or that include it with #include "x.c" (kernel/sched/rt.c is compiled as
+  /// part of kernel/sched/build_policy.o). Conditions around the #include are not evaluated. Empty: this config does
+  /// not build it.
   std::vector<std::string> units_compiling(const std::string& file) const;
 
-  /// The units that reach `file` (a header, or an included .c) through any chain of #include lines; -include counts. Conditions
-  /// are not evaluated, so this may name too many, never too few. Reads a file of some MB at each call.
+  /// The units that reach `file` (a header, or an included .c) through any chain of #include lines; -include counts.
+  /// Conditions are not evaluated, so this may name too many, never too few. Reads a file of some MB at each call.
   std::vector<std::string> units_including(const std::string& file) const;
 
   /// sizeof a kernel struct in bytes from vmlinux's BTF ("alt_instr", "bug_entry", ...); 0 when there is none.

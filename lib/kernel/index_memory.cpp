@@ -3,7 +3,8 @@
 
 namespace klp::kernel {
 
-KernelIndex KernelIndex::from_units(std::vector<Unit> units, std::map<std::string, std::vector<std::string>> including) {
+KernelIndex KernelIndex::from_units(std::vector<Unit> units,
+                                    std::map<std::string, std::vector<std::string>> including) {
   KernelIndex index;
   index.including_units_ = std::move(including);
   for (Unit& unit : units) {

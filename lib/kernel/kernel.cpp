@@ -1,5 +1,5 @@
-// Opening a kernel costs milliseconds and trusts nothing: the pieces are looked at each time, because a kernel in the cache can
-// be damaged, changed by hand, or meet another compiler than the one it was fetched with.
+// Opening a kernel costs milliseconds and trusts nothing: the pieces are looked at each time, because a kernel in the
+// cache can be damaged, changed by hand, or meet another compiler than the one it was fetched with.
 #include "kernel/kernel.h"
 
 #include <sys/utsname.h>
@@ -31,7 +31,8 @@ bool is_series(const std::string& name) {
   return std::count(name.begin(), name.begin() + static_cast<long>(std::min(dash, name.size())), '.') == 1;
 }
 
-/// The newest complete kernel of a series: "debian:6.1-cloud-amd64" fits "debian:6.1.0-56-cloud-amd64", not "...-rt-...".
+/// The newest complete kernel of a series: "debian:6.1-cloud-amd64" fits "debian:6.1.0-56-cloud-amd64", not
+/// "...-rt-...".
 std::string newest_fetched(const std::string& name) {
   const size_t dash = name.find('-');
   const std::string series = name.substr(0, dash) + ".", flavour = name.substr(dash);
@@ -55,17 +56,22 @@ std::string resolve_name(const std::string& name) {
   const std::string release = running_release();
   const std::string resolved = "debian:" + release;
   if (fs::exists(kernel_directory(resolved) / "kernel.json")) return resolved;
-  throw Error(fmt::format("no kernel was named, and the running one ({}) is not fetched", release),
-              fmt::format("name one with -k, e.g. -k debian:6.1-cloud-amd64; for the running kernel, if it is Debian's: klp-diff "
-                          "kernel fetch {}", resolved));
+  throw Error(
+      fmt::format("no kernel was named, and the running one ({}) is not fetched", release),
+      fmt::format(
+          "name one with -k, e.g. -k debian:6.1-cloud-amd64; for the running kernel, if it is Debian's: klp-diff "
+          "kernel fetch {}",
+          resolved));
 }
 
 void check_pieces(const Kernel& kernel, const std::string& remedy) {
-  const std::pair<const char*, const fs::path*> pieces[] = {{"source tree", &kernel.source}, {"config", &kernel.config},
-                                                            {"Module.symvers", &kernel.symvers}, {"vmlinux", &kernel.vmlinux},
-                                                            {"modules directory", &kernel.modules}, {"pahole stub", &kernel.pahole}};
+  const std::pair<const char*, const fs::path*> pieces[] = {
+      {"source tree", &kernel.source},        {"config", &kernel.config},
+      {"Module.symvers", &kernel.symvers},    {"vmlinux", &kernel.vmlinux},
+      {"modules directory", &kernel.modules}, {"pahole stub", &kernel.pahole}};
   for (const auto& [what, path] : pieces) {
-    if (!fs::exists(*path)) throw Error(fmt::format("{}: its {} is missing: {}", kernel.name, what, path->string()), remedy);
+    if (!fs::exists(*path))
+      throw Error(fmt::format("{}: its {} is missing: {}", kernel.name, what, path->string()), remedy);
   }
 }
 
@@ -80,14 +86,16 @@ Kernel open_named(const std::string& wanted) {
     check(description.has_value(), "{}: the fetch left no description", name);
   }
   const Kernel& kernel = description->kernel;
-  const std::string remedy = fmt::format("fetch it again: klp-diff kernel remove {0} && klp-diff kernel fetch {0}", name);
+  const std::string remedy =
+      fmt::format("fetch it again: klp-diff kernel remove {0} && klp-diff kernel fetch {0}", name);
   check_pieces(kernel, remedy);
   check_vmlinux(kernel, remedy);
   const KernelConfig config = KernelConfig::read(kernel.config);
   check_supported(config, name);
   check_compiler(compiler_of(config));
   check_fingerprints(kernel.source, description->fingerprints, remedy);
-  check_same_config(config, KernelConfig::read(kernel.source / ".config"), fmt::format("the config of {} and its prepared source's differ", name));
+  check_same_config(config, KernelConfig::read(kernel.source / ".config"),
+                    fmt::format("the config of {} and its prepared source's differ", name));
   return kernel;
 }
 
@@ -133,7 +141,8 @@ void check_vmlinux(const Kernel& kernel, const std::string& remedy) {
     throw Error(fmt::format("{} is of release {}, not {}", path, facts.release, kernel.release), remedy);
   }
   if (facts.build_id != kernel.build_id) {
-    throw Error(fmt::format("{} has build id {}, not {}: it was exchanged", path, facts.build_id, kernel.build_id), remedy);
+    throw Error(fmt::format("{} has build id {}, not {}: it was exchanged", path, facts.build_id, kernel.build_id),
+                remedy);
   }
 }
 
@@ -167,7 +176,9 @@ std::vector<FetchedKernel> list_kernels() {
   return result;
 }
 
-uint64_t kernel_bytes(const std::string& name) { return disk_usage(kernel_directory(name)); }
+uint64_t kernel_bytes(const std::string& name) {
+  return disk_usage(kernel_directory(name));
+}
 
 void remove_kernel(const std::string& name) {
   const fs::path directory = kernel_directory(name);

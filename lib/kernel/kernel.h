@@ -14,22 +14,22 @@ namespace fs = std::filesystem;
 
 /// A kernel whose pieces all exist. Paths are absolute.
 struct Kernel {
-  std::string name;      ///< "debian:6.1.0-56-cloud-amd64", or the release for one given by paths
-  std::string release;   ///< what vermagic and uname -r say, e.g. "6.1.0-56-cloud-amd64"
-  std::string arch;      ///< "x86_64"
-  std::string compiler;  ///< the program, e.g. "gcc-12"
+  std::string name;           ///< "debian:6.1.0-56-cloud-amd64", or the release for one given by paths
+  std::string release;        ///< what vermagic and uname -r say, e.g. "6.1.0-56-cloud-amd64"
+  std::string arch;           ///< "x86_64"
+  std::string compiler;       ///< the program, e.g. "gcc-12"
   std::string compiler_text;  ///< CONFIG_CC_VERSION_TEXT
-  std::string build_id;  ///< of vmlinux, hex
+  std::string build_id;       ///< of vmlinux, hex
 
-  fs::path source;   ///< prepared source tree (config, Module.symvers, generated files); never written after preparation
+  fs::path source;  ///< prepared source tree (config, Module.symvers, generated files); never written after preparation
   fs::path config;
   fs::path symvers;
-  fs::path vmlinux;  ///< with symbols and debug information
-  fs::path modules;  ///< directory of the .ko files with symbols (searched recursively)
-  fs::path image;    ///< bootable image; empty when the kernel was given by paths without one
+  fs::path vmlinux;       ///< with symbols and debug information
+  fs::path modules;       ///< directory of the .ko files with symbols (searched recursively)
+  fs::path image;         ///< bootable image; empty when the kernel was given by paths without one
   fs::path boot_modules;  ///< directory of the modules as shipped, lib/modules/RELEASE; empty likewise
-  fs::path pahole;   ///< the stub to give to every make (PAHOLE=): keeps the config as shipped without installing pahole
-  fs::path cache;    ///< where what is derived from this kernel lives: index, compiled originals, runtime objects
+  fs::path pahole;  ///< the stub to give to every make (PAHOLE=): keeps the config as shipped without installing pahole
+  fs::path cache;   ///< where what is derived from this kernel lives: index, compiled originals, runtime objects
 };
 
 /// What the user said with -k or by paths. Empty paths mean: from the named kernel.
@@ -41,16 +41,17 @@ struct KernelSelection {
 /// $KLP_DIFF_CACHE, or ~/.cache/klp-diff.
 fs::path cache_root();
 
-/// The kernel meant by `selection`, with everything checked: all pieces there, vmlinux not stripped, CONFIG_LIVEPATCH=y,
-/// the compiler of CONFIG_CC_VERSION_TEXT installed (else Error "compiler-mismatch: ..." naming the package), the
-/// prepared config equal to the distribution's except for probed symbols (else Error "config-mismatch: ...").
-/// A name without ABI number means the newest such kernel already fetched; with none fetched, it is fetched first.
-/// A kernel given by paths is prepared in the cache, in a tree of its own. Errors say what to do.
+/// The kernel meant by `selection`, with everything checked: all pieces there, vmlinux not stripped,
+/// CONFIG_LIVEPATCH=y, the compiler of CONFIG_CC_VERSION_TEXT installed (else Error "compiler-mismatch: ..." naming the
+/// package), the prepared config equal to the distribution's except for probed symbols (else Error "config-mismatch:
+/// ..."). A name without ABI number means the newest such kernel already fetched; with none fetched, it is fetched
+/// first, as is a named kernel that is not complete. A kernel given by paths is prepared in the cache, in a tree of its
+/// own. Errors say what to do.
 Kernel open_kernel(const KernelSelection& selection);
 
-/// The make command for the kernel's tree or, with M=, for modules against it: {"env", "-u", ..., "make", "-C", source, "CC=...", ...};
-/// append targets. Variables of the caller's environment that kbuild would heed are taken out. To be run with
-/// kbuild_environment() added.
+/// The make command for the kernel's tree or, with M=, for modules against it: {"env", "-u", ..., "make", "-C", source,
+/// "CC=...", ...}; append targets. Variables of the caller's environment that kbuild would heed are taken out. To be
+/// run with kbuild_environment() added.
 std::vector<std::string> kbuild_command(const Kernel& kernel);
 std::map<std::string, std::string> kbuild_environment();
 
@@ -64,7 +65,8 @@ struct FetchedKernel {
 };
 std::vector<FetchedKernel> list_kernels();
 
-/// Bytes on disk of a fetched kernel and all that was derived from it; walks its files (a second when they are not cached).
+/// Bytes on disk of a fetched kernel and all that was derived from it; walks its files (a second when they are not
+/// cached).
 uint64_t kernel_bytes(const std::string& name);
 
 /// Removes a fetched kernel and all that was derived from it. Error when it is not there.

@@ -1,5 +1,6 @@
 // Each line of the patched file is either new or comes from a line of the original. Walking down, the number that the
-// compiler would give a line is tracked; where it differs from the original's, and a directive may stand, a mark is set.
+// compiler would give a line is tracked; where it differs from the original's, and a directive may stand, a mark is
+// set.
 //
 // A mark in a branch that the preprocessor skips has no effect, so after the end of a branch nothing is known about the
 // count once a mark was set: the next original line gets one whatever the count seems to be.

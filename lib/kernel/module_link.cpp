@@ -1,8 +1,8 @@
-// kbuild links objects that are already there: a Kbuild file names them, and an object without a source and with a saved
-// command is left as it is. Only NAME.mod.c is compiled for each module.
+// kbuild links objects that are already there: a Kbuild file names them, and an object without a source and with a
+// saved command is left as it is. Only NAME.mod.c is compiled for each module.
 //
-// What is the same for all modules of a kernel, lib/runtime, is compiled once, also by kbuild, and kept. What differs (the
-// name, replace, .modinfo entries) comes from NAME.mod.c and from an assembler file of a few bytes.
+// What is the same for all modules of a kernel, lib/runtime, is compiled once, also by kbuild, and kept. What differs
+// (the name, replace, .modinfo entries) comes from NAME.mod.c and from an assembler file of a few bytes.
 #include "kernel/module_link.h"
 
 #include <algorithm>
@@ -23,7 +23,8 @@ fs::path runtime_directory() {
   return KLP_RUNTIME_DIR;
 }
 
-constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime.h", "klp_runtime_begin.S", "klp_runtime_end.S"};
+constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime.h", "klp_runtime_begin.S",
+                                           "klp_runtime_end.S"};
 
 /// make M=directory, with no debug information and nothing of the directory's path in what is compiled there.
 RunResult run_kbuild(const Kernel& kernel, const fs::path& directory, const std::vector<std::string>& targets) {
@@ -45,11 +46,15 @@ std::string last_lines(const std::string& text, size_t count) {
   return at == 0 || at == std::string::npos ? text : text.substr(at + 1);
 }
 
-/// The lines in which modpost, the linker or the compiler complain; the last lines when there are none.
+/// The lines in which modpost, the linker or the compiler complain.
 std::string complaints(const std::string& output) {
   std::istringstream in(output);
   std::string result;
   for (std::string line; std::getline(in, line);) {
+    // make's own words about clocks, and kbuild's about the compiler, which open_kernel() has checked.
+    const bool harmless = line.starts_with("make: warning:") || line.starts_with("make[") ||
+                          line.find("the compiler differs") != std::string::npos;
+    if (harmless) continue;
     for (const char* word : {"WARNING:", "ERROR:", "warning:", "error:", "undefined"}) {
       if (line.find(word) == std::string::npos) continue;
       result += line + "\n";
@@ -73,7 +78,9 @@ void place_object(const fs::path& from, const fs::path& to) {
 
 void check_link(const ModuleLink& link) {
   const bool good_name = !link.name.empty() && link.name.size() <= kLongestName &&
-                         std::all_of(link.name.begin(), link.name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+                         std::all_of(link.name.begin(), link.name.end(), [](char c) {
+                           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+                         });
   if (!good_name) {
     throw Error(fmt::format("'{}' cannot be a module's name", link.name),
                 fmt::format("use at most {} of a-z, 0-9 and _ (--name)", kLongestName));
@@ -81,12 +88,14 @@ void check_link(const ModuleLink& link) {
   check(!link.objects.empty(), "module {} has no patch object", link.name);
   for (const auto& [key, value] : link.modinfo) {
     const auto printable = [](char c) { return static_cast<unsigned char>(c) >= ' ' && c != 127; };
-    check(!key.empty() && key.find('=') == std::string::npos && std::all_of(key.begin(), key.end(), printable) && std::all_of(value.begin(), value.end(), printable),
+    check(!key.empty() && key.find('=') == std::string::npos && std::all_of(key.begin(), key.end(), printable) &&
+              std::all_of(value.begin(), value.end(), printable),
           "'{}={}' cannot be a .modinfo entry", key, value);
   }
   const std::string directory = link.directory.string();
   if (directory.find_first_of(" \t:#$%\\'\"") != std::string::npos) {
-    throw Error(fmt::format("make cannot work in the directory {}", directory), "choose one without blanks and special characters (--work-dir)");
+    throw Error(fmt::format("make cannot work in the directory {}", directory),
+                "choose one without blanks and special characters (--work-dir)");
   }
 }
 
@@ -102,7 +111,8 @@ std::string assembler_string(const std::string& text) {
 /// The part of the module that is its own: klp_diff_replace and .modinfo.
 std::string settings_source(const ModuleLink& link) {
   std::string text = "\t.section .modinfo, \"a\", %progbits\n";
-  for (const auto& [key, value] : link.modinfo) text += fmt::format("\t.asciz {}\n", assembler_string(key + "=" + value));
+  for (const auto& [key, value] : link.modinfo)
+    text += fmt::format("\t.asciz {}\n", assembler_string(key + "=" + value));
   text += fmt::format(
       "\t.section .rodata, \"a\", %progbits\n\t.globl klp_diff_replace\n\t.type klp_diff_replace, %object\n"
       "\t.size klp_diff_replace, 1\nklp_diff_replace:\n\t.byte {}\n\t.section .note.GNU-stack, \"\", %progbits\n",
@@ -120,12 +130,15 @@ std::string runtime_key(const Kernel& kernel, const fs::path& sources) {
 
 void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::path& directory) {
   for (const char* name : kRuntimeSources) write_file_atomically(directory / name, read_file(sources / name));
-  write_file_atomically(directory / "Kbuild", "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_end.o\n");
+  write_file_atomically(
+      directory / "Kbuild",
+      "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_end.o\n");
   // Asked for by name, so that nothing is linked.
   const RunResult result = run_kbuild(kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_end.o"});
   if (result.status == 0) return;
   const std::string shown = complaints(result.output);
-  throw Error(fmt::format("the runtime does not compile for {}:\n{}", kernel.name, shown.empty() ? last_lines(result.output, 10) : shown));
+  throw Error(fmt::format("the runtime does not compile for {}:\n{}", kernel.name,
+                          shown.empty() ? last_lines(result.output, 10) : shown));
 }
 
 }  // namespace
@@ -167,13 +180,16 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
   run_checked({kernel.compiler, "-c", "-o", "klp_settings.o", "klp_settings.s"}, options);
   fs::remove(directory / "klp_settings.s");
   write_saved_command(directory / "klp_settings.o");
-  write_file_atomically(directory / "Kbuild", fmt::format("obj-m := {0}.o\n{0}-y := {1} klp_runtime.o klp_settings.o klp_runtime_end.o\n", link.name, parts));
+  write_file_atomically(
+      directory / "Kbuild",
+      fmt::format("obj-m := {0}.o\n{0}-y := {1} klp_runtime.o klp_settings.o klp_runtime_end.o\n", link.name, parts));
 
   const RunResult result = run_kbuild(kernel, directory, {"modules"});
   const fs::path module = directory / (link.name + ".ko");
   const std::string shown = complaints(result.output);
   if (result.status != 0 || !shown.empty() || !fs::exists(module)) {
-    throw Error(fmt::format("kbuild does not link {}:\n{}", link.name, shown.empty() ? last_lines(result.output, 10) : shown));
+    throw Error(
+        fmt::format("kbuild does not link {}:\n{}", link.name, shown.empty() ? last_lines(result.output, 10) : shown));
   }
   return module;
 }

@@ -1,6 +1,6 @@
-// A manifest lists every input with size, time, inode and digest. Where the first three are as they were, the content is
-// taken to be so too (the kernel's tree is never written after its preparation); where they differ, the digest decides, and
-// the manifest is brought up to date. A thousand headers cost about two milliseconds that way.
+// A manifest lists every input with size, time, inode and digest. Where the first three are as they were, the content
+// is taken to be so too (the kernel's tree is never written after its preparation); where they differ, the digest
+// decides, and the manifest is brought up to date. A thousand headers cost about two milliseconds that way.
 #include "kernel/original_cache.h"
 
 #include <sys/stat.h>
@@ -35,13 +35,15 @@ struct Manifest {
 std::optional<Input> stat_input(const fs::path& base, const std::string& path) {
   struct stat info {};
   if (stat((base / path).c_str(), &info) != 0) return std::nullopt;
-  const uint64_t time = static_cast<uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(info.st_mtim.tv_nsec);
+  const uint64_t time =
+      static_cast<uint64_t>(info.st_mtim.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(info.st_mtim.tv_nsec);
   return Input{static_cast<uint64_t>(info.st_size), time, info.st_ino, {}, path};
 }
 
 std::string to_text(const Manifest& manifest) {
   std::string text = fmt::format("{}\ncommand {}\nobject {}\n", kFormat, manifest.command, manifest.object);
-  for (const Input& i : manifest.inputs) text += fmt::format("{} {} {} {} {}\n", i.size, i.time_ns, i.inode, i.digest, i.path);
+  for (const Input& i : manifest.inputs)
+    text += fmt::format("{} {} {} {} {}\n", i.size, i.time_ns, i.inode, i.digest, i.path);
   return text;
 }
 
@@ -52,7 +54,8 @@ std::optional<Manifest> from_text(const std::string& text) {
   in >> format >> word >> manifest.command >> word >> manifest.object;
   if (format != kFormat || manifest.object.empty()) return std::nullopt;
   Input input;
-  while (in >> input.size >> input.time_ns >> input.inode >> input.digest && in.get() == ' ' && std::getline(in, input.path)) {
+  while (in >> input.size >> input.time_ns >> input.inode >> input.digest && in.get() == ' ' &&
+         std::getline(in, input.path)) {
     manifest.inputs.push_back(input);
   }
   if (!in.eof()) return std::nullopt;
@@ -109,7 +112,9 @@ std::string OriginalCache::command_digest(const Unit& unit) const {
   return sha256_hex(text);
 }
 
-fs::path OriginalCache::manifest_path(const Unit& unit) const { return directory_ / (unit.unit + ".manifest"); }
+fs::path OriginalCache::manifest_path(const Unit& unit) const {
+  return directory_ / (unit.unit + ".manifest");
+}
 
 std::optional<fs::path> OriginalCache::find(const Unit& unit) const {
   std::error_code error;
@@ -131,7 +136,8 @@ std::optional<fs::path> OriginalCache::find(const Unit& unit) const {
   }
 }
 
-fs::path OriginalCache::store(const Unit& unit, const fs::path& object, const std::vector<std::string>& dependencies) const {
+fs::path OriginalCache::store(const Unit& unit, const fs::path& object,
+                              const std::vector<std::string>& dependencies) const {
   try {
     const std::string content = read_file(object);
     Manifest manifest{command_digest(unit), sha256_hex(content), {}};

@@ -18,11 +18,12 @@ class OriginalCache {
   /// Lives in kernel.cache/originals. Finds the compiler's programs, whose contents are part of what must not change.
   explicit OriginalCache(const Kernel& kernel);
 
-  /// The object, if the command, all files that it depended on, the compiler, the assembler and objtool are what they were.
+  /// The object, if the command, all files that it depended on, the compiler, the assembler and objtool are what they
+  /// were.
   std::optional<fs::path> find(const Unit& unit) const;
 
-  /// Keeps `object`, made by unit.command from `dependencies` (relative to the kernel's source). Returns its place in the
-  /// cache; when it cannot be kept (full disk), `object` itself, and a warning is logged.
+  /// Keeps `object`, made by unit.command from `dependencies` (relative to the kernel's source). Returns its place in
+  /// the cache; when it cannot be kept (full disk), `object` itself, and a warning is logged.
   fs::path store(const Unit& unit, const fs::path& object, const std::vector<std::string>& dependencies) const;
 
  private:

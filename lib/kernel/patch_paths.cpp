@@ -1,7 +1,7 @@
 // What the paths of a patch say before anything is compiled.
 //
-// The first rule that fits decides, so the order matters: a self test's Makefile is ignored, and the Makefile of the boot
-// code is a build rule, not boot code.
+// The first rule that fits decides, so the order matters: a self test's Makefile is ignored, and the Makefile of the
+// boot code is a build rule, not boot code.
 #include <algorithm>
 #include <array>
 
@@ -26,9 +26,9 @@ bool has_component(std::string_view path, std::string_view component) {
 bool is_ignored(std::string_view path, std::string_view name) {
   constexpr std::array<std::string_view, 4> kDirectories = {"Documentation", "LICENSES", "samples", "debian"};
   // Of tools/, these are part of a kernel build; the rest are programs and tests of user space.
-  constexpr std::array<std::string_view, 7> kBuildTools = {"tools/objtool", "tools/lib",   "tools/include",
-                                                           "tools/build",   "tools/arch", "tools/scripts",
-                                                           "tools/bpf/resolve_btfids"};
+  constexpr std::array<std::string_view, 7> kBuildTools = {
+      "tools/objtool", "tools/lib",     "tools/include",           "tools/build",
+      "tools/arch",    "tools/scripts", "tools/bpf/resolve_btfids"};
   constexpr std::array<std::string_view, 7> kNames = {"MAINTAINERS", "CREDITS",       "COPYING", ".mailmap",
                                                       ".gitignore",  ".clang-format", "README"};
   constexpr std::array<std::string_view, 4> kEndings = {".rst", ".md", ".yaml", ".dts"};
@@ -41,13 +41,15 @@ bool is_ignored(std::string_view path, std::string_view name) {
 
 bool is_build_rule(std::string_view path, std::string_view name) {
   constexpr std::array<std::string_view, 4> kStarts = {"Makefile", "Kbuild", "Kconfig", ".config"};
-  constexpr std::array<std::string_view, 16> kEndings = {".lds", ".lds.S", ".lds.h", ".sh",   ".pl",  ".awk", ".tbl", ".py",
-                                                         ".uc",  ".mk",    ".asn1",  ".map",  ".sed", ".uni", ".txt", ".config"};
+  constexpr std::array<std::string_view, 16> kEndings = {".lds", ".lds.S", ".lds.h", ".sh",    ".pl",   ".awk",
+                                                         ".tbl", ".py",    ".uc",    ".mk",    ".asn1", ".map",
+                                                         ".sed", ".uni",   ".txt",   ".config"};
   const auto is_or_begins = [&](auto start) {
     return name == start || (name.starts_with(start) && name[start.size()] == '.');
   };
   if (std::any_of(kStarts.begin(), kStarts.end(), is_or_begins)) return true;
-  // Headers in scripts/ are for build programs; tools/ holds programs that run at build time (objtool) or in user space.
+  // Headers in scripts/ are for build programs; tools/ holds programs that run at build time (objtool) or in user
+  // space.
   return under(path, "scripts") || under(path, "tools") || under(path, "usr") || under(path, "arch/x86/tools") ||
          std::any_of(kEndings.begin(), kEndings.end(), [&](auto e) { return name.ends_with(e); });
 }
@@ -64,10 +66,17 @@ bool is_special_image(std::string_view path, std::string_view name) {
 }
 
 Finding finding_for(PathKind kind, const TouchedFile& file) {
-  Finding finding{.severity = Severity::refusal, .code = {}, .object = {}, .unit = file.path, .symbol = {}, .message = {}, .hint = {}};
+  Finding finding{.severity = Severity::refusal,
+                  .code = {},
+                  .object = {},
+                  .unit = file.path,
+                  .symbol = {},
+                  .message = {},
+                  .hint = {}};
   if (kind == PathKind::build_rules) {
     finding.code = "build-rules";
-    finding.message = file.path + " is a build rule or a file that the build generates code from; rules of a patch are never run";
+    finding.message =
+        file.path + " is a build rule or a file that the build generates code from; rules of a patch are never run";
     finding.hint = "leave this file out of the patch, and make the fix in the C code that it leads to";
   } else if (kind == PathKind::assembly) {
     finding.code = "asm-source";
@@ -75,8 +84,10 @@ Finding finding_for(PathKind kind, const TouchedFile& file) {
     finding.hint = "make the fix in a C function that calls this code, or reboot into a fixed kernel";
   } else {
     finding.code = "special-image";
-    finding.message = file.path + " is not part of the running kernel's code (boot, realmode, vdso, EFI stub or purgatory image)";
-    finding.hint = "leave this file out if the rest of the fix stands without it; else only a reboot into a fixed kernel helps";
+    finding.message =
+        file.path + " is not part of the running kernel's code (boot, realmode, vdso, EFI stub or purgatory image)";
+    finding.hint =
+        "leave this file out if the rest of the fix stands without it; else only a reboot into a fixed kernel helps";
   }
   return finding;
 }

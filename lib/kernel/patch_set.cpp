@@ -1,6 +1,6 @@
-// A patch file is mail, then sections of "diff --git" or "---/+++" headers and hunks, then perhaps a signature. The body of
-// a hunk is counted, not guessed: its header says how many lines of each side follow, so a removed line "-- x" is never
-// taken for a header. Everything between two files that is not a header is prose.
+// A patch file is mail, then sections of "diff --git" or "---/+++" headers and hunks, then perhaps a signature. The
+// body of a hunk is counted, not guessed: its header says how many lines of each side follow, so a removed line "-- x"
+// is never taken for a header. Everything between two files that is not a header is prose.
 #include "kernel/patch_set.h"
 
 #include <charconv>
@@ -97,15 +97,17 @@ class Parser {
       take_line();
     }
     end_file();
-    if (!any_section_) fail_here("this is not a patch: it has no hunk", "give a unified diff (git diff, git format-patch, diff -ru)");
+    if (!any_section_)
+      fail_here("this is not a patch: it has no hunk", "give a unified diff (git diff, git format-patch, diff -ru)");
     return std::move(files_);
   }
 
  private:
   [[noreturn]] void fail_here(const std::string& what, const std::string& hint = {}) const {
     const size_t line = any_section_ || at_ < lines_.size() ? at_ + 1 : 0;
-    throw Error(line != 0 ? fmt::format("{}:{}: {}", name_.string(), line, what) : fmt::format("{}: {}", name_.string(), what),
-                hint);
+    throw Error(
+        line != 0 ? fmt::format("{}:{}: {}", name_.string(), line, what) : fmt::format("{}: {}", name_.string(), what),
+        hint);
   }
 
   bool next_starts_with(std::string_view start) const {

@@ -27,9 +27,9 @@ struct TouchedFile {
   std::string text;             ///< the patch file's own lines about this file, as GNU patch reads them
 };
 
-/// Parses unified diffs (git format-patch, git diff, diff -ru), applied in order with -p1. Changes of the file mode alone
-/// are left out. Throws Error for a file that is not a patch (no hunk, malformed hunk header, binary patch, path that
-/// leaves the tree); names file and line.
+/// Parses unified diffs (git format-patch, git diff, diff -ru), applied in order with -p1. Changes of the file mode
+/// alone are left out. Throws Error for a file that is not a patch (no hunk, malformed hunk header, binary patch, path
+/// that leaves the tree); names file and line.
 std::vector<TouchedFile> read_patches(const std::vector<std::filesystem::path>& patches);
 
 /// The same from one patch's text; `name` is used in messages and as TouchedFile::patch.
@@ -47,8 +47,8 @@ enum class PathKind {
 PathKind kind_of_path(std::string_view path);
 
 /// Refusals that follow from the touched paths alone: build-rules (Makefile, Kbuild, Kconfig, linker scripts, scripts/,
-/// tools/ and other generators: no rule from a patch is ever run), asm-source (.S), special-image (vdso, realmode, boot, EFI stub,
-/// purgatory); one for each file. Documentation and the like are left out silently.
+/// tools/ and other generators: no rule from a patch is ever run), asm-source (.S), special-image (vdso, realmode,
+/// boot, EFI stub, purgatory); one for each file. Documentation and the like are left out silently.
 void check_paths(const std::vector<TouchedFile>& files, Findings& findings);
 
 }  // namespace klp::kernel

@@ -1,6 +1,6 @@
-// modules_prepare, run with the very flags that units are compiled with later, leaves a tree in which a recorded command can be
-// replayed. pahole is stood in for by a script that answers with the version in the config: without it olddefconfig would drop
-// CONFIG_DEBUG_INFO_BTF_MODULES, which changes struct module.
+// modules_prepare, run with the very flags that units are compiled with later, leaves a tree in which a recorded
+// command can be replayed. pahole is stood in for by a script that answers with the version in the config: without it
+// olddefconfig would drop CONFIG_DEBUG_INFO_BTF_MODULES, which changes struct module.
 #include "kernel/prepare.h"
 
 #include <unistd.h>
@@ -21,7 +21,8 @@ constexpr const char* kSectionFlags = "-ffunction-sections -fdata-sections";
 /// CONFIG_PAHOLE_VERSION=124 means v1.24; 0 means there was none.
 std::string pahole_stub(const std::string& version) {
   std::string answer = "0";
-  if (version.size() >= 3) answer = fmt::format("v{}.{}", version.substr(0, version.size() - 2), version.substr(version.size() - 2));
+  if (version.size() >= 3)
+    answer = fmt::format("v{}.{}", version.substr(0, version.size() - 2), version.substr(version.size() - 2));
   return fmt::format(
       "#!/bin/sh\n"
       "# Stands in for the pahole that built this kernel: it answers kconfig with its version, and makes no BTF.\n"
@@ -67,36 +68,70 @@ void run_make(const Kernel& kernel, const std::vector<std::string>& targets) {
     if (error.status() == ExitStatus::interrupted) throw;
     const std::string text = error.what();
     throw Error("preparing the kernel source: " + text,
-                tells_full_disk(text) ? "free some space, or set KLP_DIFF_CACHE to a directory on another disk"
-                                      : "what kbuild needs on Debian: apt-get install make gcc flex bison bc libelf-dev libssl-dev");
+                tells_full_disk(text)
+                    ? "free some space, or set KLP_DIFF_CACHE to a directory on another disk"
+                    : "what kbuild needs on Debian: apt-get install make gcc flex bison bc libelf-dev libssl-dev");
   }
 }
 
-void copy_into_tree(const fs::path& from, const fs::path& to) { write_file_atomically(to, read_file(from)); }
+void copy_into_tree(const fs::path& from, const fs::path& to) {
+  write_file_atomically(to, read_file(from));
+}
 
 }  // namespace
 
 std::vector<std::string> kbuild_command(const Kernel& kernel) {
   std::vector<std::string> command = {"env"};
-  for (const char* name : {"MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "ARCH", "SUBARCH", "CROSS_COMPILE", "O", "M", "KBUILD_OUTPUT",
-                           "KBUILD_EXTMOD", "KBUILD_EXTRA_SYMBOLS", "KCFLAGS", "KAFLAGS", "KCPPFLAGS", "CFLAGS_KERNEL", "CFLAGS_MODULE",
-                           "AFLAGS_KERNEL", "AFLAGS_MODULE", "HOSTCFLAGS", "HOSTLDFLAGS", "LOCALVERSION", "KCONFIG_CONFIG",
-                           "KCONFIG_ALLCONFIG", "KCONFIG_OVERWRITECONFIG", "KBUILD_VERBOSE", "V", "C", "W", "LLVM", "LLVM_IAS", "C_INCLUDE_PATH",
-                           "CPATH", "GCC_COLORS", "LD_PRELOAD"}) {
+  for (const char* name : {"MAKEFLAGS",
+                           "MFLAGS",
+                           "GNUMAKEFLAGS",
+                           "ARCH",
+                           "SUBARCH",
+                           "CROSS_COMPILE",
+                           "O",
+                           "M",
+                           "KBUILD_OUTPUT",
+                           "KBUILD_EXTMOD",
+                           "KBUILD_EXTRA_SYMBOLS",
+                           "KCFLAGS",
+                           "KAFLAGS",
+                           "KCPPFLAGS",
+                           "CFLAGS_KERNEL",
+                           "CFLAGS_MODULE",
+                           "AFLAGS_KERNEL",
+                           "AFLAGS_MODULE",
+                           "HOSTCFLAGS",
+                           "HOSTLDFLAGS",
+                           "LOCALVERSION",
+                           "KCONFIG_CONFIG",
+                           "KCONFIG_ALLCONFIG",
+                           "KCONFIG_OVERWRITECONFIG",
+                           "KBUILD_VERBOSE",
+                           "V",
+                           "C",
+                           "W",
+                           "LLVM",
+                           "LLVM_IAS",
+                           "C_INCLUDE_PATH",
+                           "CPATH",
+                           "GCC_COLORS",
+                           "LD_PRELOAD"}) {
     command.insert(command.end(), {"-u", name});
   }
-  command.insert(command.end(), {"make", "-C", kernel.source.string(), "--no-print-directory", "ARCH=x86", "CC=" + kernel.compiler,
-                                 "KERNELRELEASE=" + kernel.release, "PAHOLE=" + kernel.pahole.string(),
-                                 fmt::format("KCFLAGS={}", kSectionFlags)});
+  command.insert(command.end(), {"make", "-C", kernel.source.string(), "--no-print-directory", "ARCH=x86",
+                                 "CC=" + kernel.compiler, "KERNELRELEASE=" + kernel.release,
+                                 "PAHOLE=" + kernel.pahole.string(), fmt::format("KCFLAGS={}", kSectionFlags)});
   return command;
 }
 
-std::map<std::string, std::string> kbuild_environment() { return {{"LC_ALL", "C"}, {"KBUILD_BUILD_VERSION", "1"}}; }
+std::map<std::string, std::string> kbuild_environment() {
+  return {{"LC_ALL", "C"}, {"KBUILD_BUILD_VERSION", "1"}};
+}
 
 void check_build_tools(const std::string& compiler) {
-  constexpr std::pair<const char*, const char*> tools[] = {{"make", "make"}, {"flex", "flex"},   {"bison", "bison"}, {"bc", "bc"},
-                                                           {"xz", "xz-utils"}, {"tar", "tar"},   {"perl", "perl"},   {"gcc", "gcc"},
-                                                           {"ld", "binutils"}, {"awk", "mawk"}};
+  constexpr std::pair<const char*, const char*> tools[] = {
+      {"make", "make"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"},       {"xz", "xz-utils"},
+      {"tar", "tar"},   {"perl", "perl"}, {"gcc", "gcc"},     {"ld", "binutils"}, {"awk", "mawk"}};
   std::string missing;
   for (const auto& [program, package] : tools) {
     if (!find_program(program)) missing += fmt::format(" {}", package);
@@ -109,7 +144,8 @@ void check_build_tools(const std::string& compiler) {
     if (run({compiler, "-E", "-x", "c", "-o", "/dev/null", "-"}, options).status != 0) missing += " libssl-dev";
   }
   if (!missing.empty()) {
-    throw Error(fmt::format("kbuild needs what is not installed:{}", missing), fmt::format("apt-get install{}", missing));
+    throw Error(fmt::format("kbuild needs what is not installed:{}", missing),
+                fmt::format("apt-get install{}", missing));
   }
 }
 
@@ -136,8 +172,9 @@ void prepare_tree(const Kernel& kernel) {
 
 std::map<std::string, std::string> tree_fingerprints(const fs::path& source) {
   std::map<std::string, std::string> result;
-  for (const char* file : {".config", "Module.symvers", "include/generated/autoconf.h", "include/generated/utsrelease.h",
-                           "include/generated/asm-offsets.h", "include/generated/bounds.h", "tools/objtool/objtool"}) {
+  for (const char* file :
+       {".config", "Module.symvers", "include/generated/autoconf.h", "include/generated/utsrelease.h",
+        "include/generated/asm-offsets.h", "include/generated/bounds.h", "tools/objtool/objtool"}) {
     if (fs::exists(source / file)) result[file] = sha256_file(source / file);
   }
   return result;
@@ -150,8 +187,9 @@ void check_fingerprints(const fs::path& source, const std::map<std::string, std:
     if (!fs::exists(path)) throw Error(fmt::format("{} of the prepared source is gone", path.string()), remedy);
     if (sha256_file(path) == digest) continue;
     const bool config = file == ".config" || file == "include/generated/autoconf.h";
-    throw Error(fmt::format("{}{} was changed after the source was prepared", config ? "config-mismatch: " : "", path.string()),
-                remedy);
+    throw Error(
+        fmt::format("{}{} was changed after the source was prepared", config ? "config-mismatch: " : "", path.string()),
+        remedy);
   }
 }
 

@@ -1,5 +1,6 @@
-// kbuild's command is a line of shell: compiler, then (where this kernel does so) objtool, separated by ';'. It is kept as
-// it is but for the names of its outputs, which are words of their own, and for what fixdep and make would do afterwards.
+// kbuild's command is a line of shell: compiler, then (where this kernel does so) objtool, separated by ';'. It is kept
+// as it is but for the names of its outputs, which are words of their own, and for what fixdep and make would do
+// afterwards.
 #include "kernel/replay.h"
 
 #include "support/run.h"
@@ -19,7 +20,9 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
-bool ends_word(char c) { return c == ' ' || c == '\t' || c == '\n' || c == ';' || c == '&' || c == '|' || c == '>' || c == ')'; }
+bool ends_word(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == ';' || c == '&' || c == '|' || c == '>' || c == ')';
+}
 
 /// Calls `replace` for each word of the command outside quotes; words are separated by blanks and shell operators.
 template <typename Replace>
@@ -59,7 +62,8 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
       has_depfile = true;
       return std::string(option) + quoted(depfile.string());
     }
-    if (word.starts_with("./tools/") || word.starts_with("tools/objtool/")) return quoted((source / word).lexically_normal().string());
+    if (word.starts_with("./tools/") || word.starts_with("tools/objtool/"))
+      return quoted((source / word).lexically_normal().string());
     if (word == "-c") return "-fdebug-prefix-map=" + quoted(root.string() + "=/kernel") + " -c";
     if (word != unit.unit) return word;
     has_output = true;
@@ -68,7 +72,8 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
   check(has_output && has_depfile, "the recorded command of {} names no output or no dependency file: {}", unit.unit,
         command.substr(0, 200));
   // What the environment of the user could add to every compilation.
-  const std::string clean = "unset CPATH C_INCLUDE_PATH GCC_EXEC_PREFIX COMPILER_PATH LIBRARY_PATH DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES; ";
+  const std::string clean =
+      "unset CPATH C_INCLUDE_PATH GCC_EXEC_PREFIX COMPILER_PATH LIBRARY_PATH DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES; ";
   return fmt::format("set -e; {}rm -f {}; {}", clean, quoted(object.string()), redirected);
 }
 

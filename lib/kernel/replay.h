@@ -1,4 +1,5 @@
-// Replaying the command that kbuild recorded for a unit, with its outputs somewhere else; and reading what it depended on.
+// Replaying the command that kbuild recorded for a unit, with its outputs somewhere else; and reading what it depended
+// on.
 #pragma once
 
 #include <optional>
@@ -11,9 +12,9 @@
 
 namespace klp::kernel {
 
-/// The shell script that compiles `unit` from the tree at `root` (its working directory) into `object`, the dependencies
-/// into `depfile`. It stops at the first failing program and removes an old object first. Programs of the tree (objtool)
-/// are taken from `source`, the kernel's own tree. Error when the command names no output.
+/// The shell script that compiles `unit` from the tree at `root` (its working directory) into `object`, the
+/// dependencies into `depfile`. It stops at the first failing program and removes an old object first. Programs of the
+/// tree (objtool) are taken from `source`, the kernel's own tree. Error when the command names no output.
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
                           const fs::path& depfile);
 
@@ -29,7 +30,8 @@ ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& sour
 /// The prerequisites in a dependency file that the compiler wrote.
 std::vector<std::string> parse_dependencies(const std::string& text);
 
-/// The part of a compiler's output that says what is wrong: the first errors with their source lines, at most `limit` lines.
+/// The part of a compiler's output that says what is wrong: the first errors with their source lines, at most `limit`
+/// lines.
 std::string first_errors(const std::string& output, size_t limit = 12);
 
 }  // namespace klp::kernel

@@ -1,5 +1,5 @@
-// GNU patch does not write through symbolic links, and hard links would let it write into the source. So a file that is to
-// change becomes a copy, and its directories become real ones full of links.
+// GNU patch does not write through symbolic links, and hard links would let it write into the source. So a file that is
+// to change becomes a copy, and its directories become real ones full of links.
 #include "kernel/shadow_tree.h"
 
 #include <cerrno>

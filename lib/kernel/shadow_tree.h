@@ -16,7 +16,8 @@ class ShadowTree {
 
   const fs::path& root() const { return root_; }
 
-  /// Turns `directory` and those above it into real ones, with a link for each entry. Made empty when the source has none.
+  /// Turns `directory` and those above it into real ones, with a link for each entry. Made empty when the source has
+  /// none.
   void make_real_directory(const std::string& directory);
 
   /// Turns `file` into a copy that may be written, in real directories. When the source has no such file, only the

@@ -1,5 +1,5 @@
-// Descriptions are small JSON files, so that a person can read them; paths in them are relative to the kernel's directory, so
-// that the cache can be moved as a whole.
+// Descriptions are small JSON files, so that a person can read them; paths in them are relative to the kernel's
+// directory, so that the cache can be moved as a whole.
 #include "kernel/store.h"
 
 #include <sys/stat.h>
@@ -15,19 +15,30 @@ using nlohmann::json;
 
 constexpr int kFormat = 1;
 
-fs::path description_file(const fs::path& directory) { return directory / "kernel.json"; }
+fs::path description_file(const fs::path& directory) {
+  return directory / "kernel.json";
+}
 
 /// The members of Kernel that are texts or paths, by their names in the file.
 std::map<std::string, std::string Kernel::*> text_members() {
-  return {{"name", &Kernel::name},           {"release", &Kernel::release},
-          {"arch", &Kernel::arch},           {"compiler", &Kernel::compiler},
-          {"compiler_text", &Kernel::compiler_text}, {"build_id", &Kernel::build_id}};
+  return {{"name", &Kernel::name},
+          {"release", &Kernel::release},
+          {"arch", &Kernel::arch},
+          {"compiler", &Kernel::compiler},
+          {"compiler_text", &Kernel::compiler_text},
+          {"build_id", &Kernel::build_id}};
 }
 
 std::map<std::string, fs::path Kernel::*> path_members() {
-  return {{"source", &Kernel::source},   {"config", &Kernel::config}, {"symvers", &Kernel::symvers},
-          {"vmlinux", &Kernel::vmlinux}, {"modules", &Kernel::modules}, {"image", &Kernel::image},
-          {"boot_modules", &Kernel::boot_modules}, {"cache", &Kernel::cache}, {"pahole", &Kernel::pahole}};
+  return {{"source", &Kernel::source},
+          {"config", &Kernel::config},
+          {"symvers", &Kernel::symvers},
+          {"vmlinux", &Kernel::vmlinux},
+          {"modules", &Kernel::modules},
+          {"image", &Kernel::image},
+          {"boot_modules", &Kernel::boot_modules},
+          {"cache", &Kernel::cache},
+          {"pahole", &Kernel::pahole}};
 }
 
 Description parse_description(const fs::path& directory) {
@@ -45,7 +56,9 @@ Description parse_description(const fs::path& directory) {
 
 }  // namespace
 
-fs::path kernels_root() { return cache_root() / "kernels"; }
+fs::path kernels_root() {
+  return cache_root() / "kernels";
+}
 
 fs::path kernel_directory(const std::string& name) {
   const fs::path root = kernels_root();
@@ -55,7 +68,8 @@ fs::path kernel_directory(const std::string& name) {
   }
   std::string leaf = name;
   for (char& c : leaf) c = c == ':' ? '-' : c;
-  const bool good = leaf.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-_~") == leaf.npos;
+  const bool good =
+      leaf.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-_~") == leaf.npos;
   if (leaf.empty() || leaf[0] == '.' || !good) {
     throw Error(fmt::format("'{}' is not the name of a kernel", name), "names look like debian:6.1.0-56-cloud-amd64");
   }
@@ -67,9 +81,13 @@ std::string name_of_directory(const std::string& directory) {
   return directory.rfind(prefix, 0) == 0 ? "debian:" + directory.substr(prefix.size()) : directory;
 }
 
-fs::path lock_file(const fs::path& directory) { return directory.string() + ".lock"; }
+fs::path lock_file(const fs::path& directory) {
+  return directory.string() + ".lock";
+}
 
-bool step_done(const fs::path& directory, const std::string& step) { return fs::exists(directory / "steps" / step); }
+bool step_done(const fs::path& directory, const std::string& step) {
+  return fs::exists(directory / "steps" / step);
+}
 
 void mark_step(const fs::path& directory, const std::string& step, const std::string& note) {
   make_directories(directory / "steps");
@@ -99,8 +117,11 @@ std::optional<Description> load_description(const fs::path& directory) {
 void save_packages(const fs::path& directory, const std::map<std::string, PackageVersion>& packages) {
   json data = json::object();
   for (const auto& [role, p] : packages) {
-    data[role] = {{"package", p.package}, {"version", p.version}, {"architecture", p.architecture},
-                  {"sha256", p.sha256},   {"size", p.size}};
+    data[role] = {{"package", p.package},
+                  {"version", p.version},
+                  {"architecture", p.architecture},
+                  {"sha256", p.sha256},
+                  {"size", p.size}};
   }
   write_file_atomically(directory / "packages.json", data.dump(2) + "\n");
 }

@@ -19,8 +19,8 @@
 
 namespace klp::kernel {
 
-/// The directory of a kernel by its name, existing or not. Throws Error for names that are no single path component, and for a
-/// cache root that make cannot work in (white space, ':').
+/// The directory of a kernel by its name, existing or not. Throws Error for names that are no single path component,
+/// and for a cache root that make cannot work in (white space, ':').
 fs::path kernel_directory(const std::string& name);
 fs::path kernels_root();
 

@@ -1,8 +1,8 @@
 // The workspace's two shadows, and which units a patch reaches.
 //
-// A touched .c file reaches the units whose text it is part of. A touched header reaches every unit that includes it, unless
-// the change is one that no compiler sees; as long as the units that include it cannot be proven unaffected, reaching any
-// unit that is not compiled anyway is a refusal.
+// A touched .c file reaches the units whose text it is part of. A touched header reaches every unit that includes it,
+// unless the change is one that no compiler sees; as long as the units that include it cannot be proven unaffected,
+// reaching any unit that is not compiled anyway is a refusal.
 #include "kernel/workspace.h"
 
 #include <algorithm>
@@ -20,7 +20,9 @@ Finding refusal(std::string code, const std::string& file, std::string message, 
   return {Severity::refusal, std::move(code), {}, file, {}, std::move(message), std::move(hint)};
 }
 
-std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+std::string file_name(const std::string& path) {
+  return fs::path(path).filename().string();
+}
 
 /// The CONFIG_ symbol that the directory's Makefile builds `source` under; empty when none is found.
 std::string config_symbol_of(const fs::path& tree, const std::string& source) {
@@ -33,7 +35,8 @@ std::string config_symbol_of(const fs::path& tree, const std::string& source) {
     const size_t at = line.find(object), config = line.find("$(CONFIG_");
     if (at == std::string::npos || config == std::string::npos || config > at) continue;
     const char before = line[at - 1];
-    if (before == ' ' || before == '\t' || before == '=') return line.substr(config + 2, line.find(')', config) - config - 2);
+    if (before == ' ' || before == '\t' || before == '=')
+      return line.substr(config + 2, line.find(')', config) - config - 2);
   }
   return {};
 }
@@ -44,9 +47,11 @@ Finding not_built(const fs::path& tree, const TouchedFile& file) {
     return refusal("not-built", file.path, file.path + " is a new file that no unit of this kernel compiles",
                    "put its code into an existing file, or #include it from a file that the patch touches");
   }
-  return refusal("not-built", file.path, file.path + " is not compiled in this kernel's configuration",
-                 symbol.empty() ? "check that the patch is meant for this kernel; without this file there is nothing to patch here"
-                                : fmt::format("it is built only with {}, which is not set here: this kernel does not have the code", symbol));
+  return refusal(
+      "not-built", file.path, file.path + " is not compiled in this kernel's configuration",
+      symbol.empty()
+          ? "check that the patch is meant for this kernel; without this file there is nothing to patch here"
+          : fmt::format("it is built only with {}, which is not set here: this kernel does not have the code", symbol));
 }
 
 Finding header_reach(const std::string& header, const std::vector<std::string>& units) {
@@ -54,8 +59,8 @@ Finding header_reach(const std::string& header, const std::vector<std::string>& 
   for (size_t i = 0; i < units.size() && i < 5; ++i) names += (i == 0 ? "" : ", ") + units[i];
   if (units.size() > 5) names += ", ...";
   return refusal("header-reach", header,
-                 fmt::format("{} may be included by {} more unit{} that the patch does not touch: {}", header, units.size(),
-                             units.size() == 1 ? "" : "s", names),
+                 fmt::format("{} may be included by {} more unit{} that the patch does not touch: {}", header,
+                             units.size(), units.size() == 1 ? "" : "s", names),
                  "make the change in the .c files that need it instead of in the header");
 }
 
@@ -95,8 +100,8 @@ namespace {
 /// Collects what the touched files reach.
 class Reach {
  public:
-  Reach(const KernelIndex& index, const fs::path& source, const fs::path& patched, const std::vector<TouchedFile>& touched,
-        Findings& findings)
+  Reach(const KernelIndex& index, const fs::path& source, const fs::path& patched,
+        const std::vector<TouchedFile>& touched, Findings& findings)
       : index_(index), source_(source), patched_(patched), touched_(touched), findings_(findings) {}
 
   std::vector<const Unit*> units() {
@@ -116,25 +121,30 @@ class Reach {
     const bool gone = file.change == FileChange::removed || file.change == FileChange::renamed;
     const std::vector<std::string> names = index_.units_compiling(file.old_path);
     if (gone && !names.empty()) {
-      findings_.add(refusal("build-rules", file.old_path,
-                            fmt::format("the patch removes or renames {}, which {} is still compiled from", file.old_path, names.front()),
-                            "keep the file, and change only the code in it"));
+      findings_.add(refusal(
+          "build-rules", file.old_path,
+          fmt::format("the patch removes or renames {}, which {} is still compiled from", file.old_path, names.front()),
+          "keep the file, and change only the code in it"));
       return;
     }
     for (const std::string& name : names) add_unit(file, name);
-    if (names.empty() && file.change != FileChange::removed && !included_by_touched(file)) findings_.add(not_built(source_, file));
+    if (names.empty() && file.change != FileChange::removed && !included_by_touched(file))
+      findings_.add(not_built(source_, file));
   }
 
   void add_unit(const TouchedFile& file, const std::string& name) {
     const fs::path source = fs::path(name).replace_extension(".c");
     if (!name.ends_with(".o")) {
-      findings_.add(refusal("build-rules", file.path, fmt::format("{} is generated from {}, and other code from it", name, file.path),
+      findings_.add(refusal("build-rules", file.path,
+                            fmt::format("{} is generated from {}, and other code from it", name, file.path),
                             "leave this file out of the patch, and make the fix in the C code that it leads to"));
     } else if (kind_of_path(source.string()) == PathKind::special_image) {
       // Boot code has run; what still runs (vdso) or will (purgatory) cannot be redirected.
       if (source.string().find("/boot/") != std::string::npos) return;
-      findings_.add(refusal("special-image", file.path, fmt::format("{} is compiled into {} too, which is not part of the running kernel's code", file.path, name),
-                            "only a reboot into a fixed kernel changes that image"));
+      findings_.add(refusal(
+          "special-image", file.path,
+          fmt::format("{} is compiled into {} too, which is not part of the running kernel's code", file.path, name),
+          "only a reboot into a fixed kernel changes that image"));
     } else if (const auto found = index_.units().find(name); found != index_.units().end()) {
       compiled_[name] = &found->second;
     }
@@ -147,7 +157,9 @@ class Reach {
       if (other.path == file.path || other.change == FileChange::removed) continue;
       std::istringstream in(without_comments(read_file(patched_ / other.path)));
       for (std::string line; std::getline(in, line);) {
-        if (line.starts_with('#') && line.find("include") != std::string::npos && line.find(file_name(file.path)) != std::string::npos) return true;
+        if (line.starts_with('#') && line.find("include") != std::string::npos &&
+            line.find(file_name(file.path)) != std::string::npos)
+          return true;
       }
     }
     return false;
@@ -187,7 +199,8 @@ class Reach {
 
 }  // namespace
 
-std::vector<const Unit*> Workspace::units_to_compile(const std::vector<TouchedFile>& touched, Findings& findings) const {
+std::vector<const Unit*> Workspace::units_to_compile(const std::vector<TouchedFile>& touched,
+                                                     Findings& findings) const {
   return Reach(state_->index, state_->source, state_->patched.root(), touched, findings).units();
 }
 

@@ -1,7 +1,7 @@
 // The workspace: a sparse shadow of the kernel source in which the patch is applied and the touched units are compiled.
 //
-// Real directories only on the way to patched files, symbolic links elsewhere; the command that kbuild recorded is replayed
-// from the shadow's root (docs: design, decision 1). The kernel's own tree is never written.
+// Real directories only on the way to patched files, symbolic links elsewhere; the command that kbuild recorded is
+// replayed from the shadow's root (docs: design, decision 1). The kernel's own tree is never written.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@
 namespace klp::kernel {
 
 struct CompileOptions {
-  unsigned jobs = 0;     ///< parallel compilations; 0: all processors
+  unsigned jobs = 0;      ///< parallel compilations; 0: all processors
   bool use_cache = true;  ///< originals only
 };
 
@@ -26,7 +26,7 @@ struct CompiledUnit {
   const Unit* unit = nullptr;
   fs::path original;  ///< empty: a unit that only the patched tree has cannot occur (build rules are never run)
   fs::path patched;
-  bool line_marks = false;      ///< compiled from the source with #line marks
+  bool line_marks = false;  ///< compiled from the source with #line marks
   bool original_cached = false;
 };
 
@@ -37,16 +37,18 @@ class Workspace {
   ~Workspace();
   Workspace(Workspace&&) noexcept;
 
-  /// Applies the patches in order with GNU patch -p1. Fuzz and offsets become notes `patch-fuzz`; a hunk that does not apply becomes
-  /// `patch-does-not-apply` showing the rejected hunk. Returns the touched files with hunks as they really came to lie.
+  /// Applies the patches in order with GNU patch -p1. Fuzz and offsets become notes `patch-fuzz`; a hunk that does not
+  /// apply becomes `patch-does-not-apply` showing the rejected hunk. Returns the touched files with hunks as they
+  /// really came to lie.
   std::vector<TouchedFile> apply(const std::vector<fs::path>& patches, Findings& findings);
 
-  /// The units to compile for the touched files. Findings: `not-built`, `header-reach` (units that include a touched header
-  /// but are not compiled here: a refusal that says how many), removed files that a unit still needs.
+  /// The units to compile for the touched files. Findings: `not-built`, `header-reach` (units that include a touched
+  /// header but are not compiled here: a refusal that says how many), removed files that a unit still needs.
   std::vector<const Unit*> units_to_compile(const std::vector<TouchedFile>& touched, Findings& findings) const;
 
-  /// Compiles the units, original and patched, in parallel. A patched unit that does not compile is `does-not-compile` with
-  /// the compiler's first error lines and is left out of the result; an original that does not compile is an Error (the kernel is not usable as it is).
+  /// Compiles the units, original and patched, in parallel. A patched unit that does not compile is `does-not-compile`
+  /// with the compiler's first error lines and is left out of the result; an original that does not compile is an Error
+  /// (the kernel is not usable as it is).
   std::vector<CompiledUnit> compile(const std::vector<const Unit*>& units, const std::vector<TouchedFile>& touched,
                                     const CompileOptions& options, Findings& findings);
 

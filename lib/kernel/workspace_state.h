@@ -14,12 +14,12 @@ struct Workspace::State {
 
   const Kernel& kernel;
   const KernelIndex& index;
-  fs::path source;     ///< kernel.source without symbolic links
+  fs::path source;  ///< kernel.source without symbolic links
   fs::path directory;
-  ShadowTree patched;  ///< with the patched files as they are
-  ShadowTree marked;   ///< with line marks in them
+  ShadowTree patched;                   ///< with the patched files as they are
+  ShadowTree marked;                    ///< with line marks in them
   std::set<std::string> touched_paths;  ///< all names, old and new, of the touched files
-  std::shared_mutex trees;  ///< compilations share it; whoever changes a tree holds it alone
+  std::shared_mutex trees;              ///< compilations share it; whoever changes a tree holds it alone
 };
 
 }  // namespace klp::kernel

@@ -1,4 +1,5 @@
-// Text of `klp-diff inspect`: sections in a fixed order, each with a count in its title, so that two modules can be compared with diff.
+// Text of `klp-diff inspect`: sections in a fixed order, each with a count in its title, so that two modules can be
+// compared with diff.
 #include <algorithm>
 #include <map>
 
@@ -39,11 +40,12 @@ class LivepatchWriter {
   void write_head() {
     out_ += paint_(Ink::good, "livepatch " + content_.name) + "\n";
     out_ += fmt::format("  file      {}, {} bytes\n", content_.file, with_thousands(content_.file_size));
-    out_ += fmt::format("  kernel    {}\n", content_.vermagic.empty() ? "not said (no vermagic)" : without_end(content_.vermagic));
+    out_ += fmt::format("  kernel    {}\n",
+                        content_.vermagic.empty() ? "not said (no vermagic)" : without_end(content_.vermagic));
     out_ += fmt::format("  made by   {}\n", to_string(content_.maker));
     for (const auto& [key, value] : content_.modinfo) {
       if (key == "name" || key == "vermagic" || value.empty()) continue;
-      out_ += wrapped(fmt::format("  {}", padded(key, 10)), value);
+      out_ += wrapped(fmt::format("  {} ", padded(key, 9)), value);
     }
   }
 
@@ -73,10 +75,12 @@ class LivepatchWriter {
       if (f.replaces.empty()) functions.push_back(&f);
     }
     title(fmt::format("further functions ({})", functions.size()));
-    for (const auto* f : functions) out_ += fmt::format("  {} {}, {} bytes\n", padded(f->name, 40), f->section, f->size);
+    for (const auto* f : functions)
+      out_ += fmt::format("  {} {}, {} bytes\n", padded(f->name, 40), f->section, f->size);
     title(fmt::format("data ({})", content_.data.size()));
     for (const auto& d : content_.data) {
-      out_ += fmt::format("  {} {}, {} bytes{}\n", padded(d.name, 40), d.section, d.size, d.read_only ? ", read-only" : "");
+      out_ +=
+          fmt::format("  {} {}, {} bytes{}\n", padded(d.name, 40), d.section, d.size, d.read_only ? ", read-only" : "");
     }
   }
 
@@ -91,8 +95,10 @@ class LivepatchWriter {
     for (const elf::KlpSection& section : content_.klp_sections) {
       out_ += fmt::format("  {}, applied when {} is loaded: {}\n", section.name,
                           section.object == "vmlinux" ? "the patch" : section.object, section.sites.size());
-      if (all_sites_) write_sites(section);
-      else write_symbols(section);
+      if (all_sites_)
+        write_sites(section);
+      else
+        write_symbols(section);
     }
   }
 
@@ -100,7 +106,9 @@ class LivepatchWriter {
     for (const elf::KlpSite& site : section.sites) {
       const std::string where = site.inside.empty() ? fmt::format("{}+{:#x}", site.section, site.offset)
                                                     : fmt::format("{}+{:#x}", site.inside, site.inside_offset);
-      const std::string addend = site.addend == 0 ? "" : site.addend < 0 ? fmt::format(" - {:#x}", -static_cast<uint64_t>(site.addend)) : fmt::format(" + {:#x}", site.addend);
+      const std::string addend = site.addend == 0  ? ""
+                                 : site.addend < 0 ? fmt::format(" - {:#x}", -static_cast<uint64_t>(site.addend))
+                                                   : fmt::format(" + {:#x}", site.addend);
       out_ += fmt::format("    {} {} {}{}\n", padded(where, 38), padded(site.type, 18), symbol_text(site), addend);
     }
   }
@@ -116,7 +124,8 @@ class LivepatchWriter {
   void write_imports() {
     title(fmt::format("symbols resolved by the kernel's exports ({})", content_.imports.size()));
     for (const elf::ImportedSymbol& import : content_.imports) {
-      std::string line = fmt::format("  {} {}", padded(import.name, 40), import.crc ? fmt::format("crc {:#010x}", *import.crc) : "no crc");
+      std::string line = fmt::format("  {} {}", padded(import.name, 40),
+                                     import.crc ? fmt::format("crc {:#010x}", *import.crc) : "no crc");
       if (import.weak) line += ", weak";
       out_ += line + "\n";
     }
@@ -125,7 +134,8 @@ class LivepatchWriter {
   void write_tables() {
     title(fmt::format("kernel tables ({})", content_.tables.size()));
     for (const elf::SpecialTable& table : content_.tables) {
-      const std::string entries = table.entries == 0 ? "entries of unknown size" : counted(table.entries, "entry", "entries");
+      const std::string entries =
+          table.entries == 0 ? "entries of unknown size" : counted(table.entries, "entry", "entries");
       out_ += fmt::format("  {} {}, {} bytes\n", padded(table.name, 40), entries, table.bytes);
     }
   }

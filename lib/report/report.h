@@ -1,5 +1,5 @@
-// The report of one run of build or extract, as plain data: the command fills it, the writers below turn it into text or JSON
-// (schema klp-diff/1).
+// The report of one run of build or extract, as plain data: the command fills it, the writers below turn it into text
+// or JSON (schema klp-diff/1).
 #pragma once
 
 #include <chrono>
@@ -23,7 +23,7 @@ struct ReportKernel {
 
 struct ReportModule {
   std::string name;
-  std::string file;  ///< the path as the user gave it or will find it
+  std::string file;   ///< the path as the user gave it or will find it
   uint64_t size = 0;  ///< bytes
   std::string sha256;
 };
@@ -35,11 +35,11 @@ struct ReportIdentity {
 
 struct ReportFunction {
   std::string name;
-  std::string change;    ///< "changed", "new", "removed", "lifted", "bundled"
-  bool patched = false;  ///< calls of the old one are redirected to it
-  uint64_t sympos = 0;   ///< 0: the name is unique in its object
+  std::string change;                   ///< "changed", "new", "removed", "lifted", "bundled"
+  bool patched = false;                 ///< calls of the old one are redirected to it
+  uint64_t sympos = 0;                  ///< 0: the name is unique in its object
   uint64_t old_size = 0, new_size = 0;  ///< bytes; 0: not there
-  std::string file;      ///< may be empty
+  std::string file;                     ///< may be empty
   unsigned line = 0;
   std::vector<std::string> because;  ///< the chain of reasons, nearest first
 };
@@ -53,15 +53,15 @@ struct ReportData {
 };
 
 struct ReportUnit {
-  std::string unit;    ///< "fs/proc/meminfo.o"
-  std::string object;  ///< "vmlinux" or a module's name
+  std::string unit;                        ///< "fs/proc/meminfo.o"
+  std::string object;                      ///< "vmlinux" or a module's name
   std::optional<ReportIdentity> identity;  ///< none: not held against a shipped binary
   std::vector<ReportFunction> functions;
   std::vector<ReportData> data;
   uint64_t klp_relocations = 0;
   std::map<std::string, uint64_t> special_entries;   ///< kernel table -> entries carried
   std::map<std::string, uint64_t> deferred_entries;  ///< the same, processed when the patched module arrives
-  std::vector<std::string> notes;  ///< how it was compiled (line marks), one sentence each
+  std::vector<std::string> notes;                    ///< how it was compiled (line marks), one sentence each
 };
 
 struct Report {
@@ -72,7 +72,7 @@ struct Report {
   std::optional<ReportKernel> kernel;
   std::optional<ReportModule> module;
   std::vector<ReportUnit> units;
-  std::vector<Finding> findings;  ///< as Findings::sorted() gives them: shown in this order
+  std::vector<Finding> findings;                        ///< as Findings::sorted() gives them: shown in this order
   std::vector<std::pair<std::string, long>> timing_ms;  ///< phases in order; their sum is the total
 };
 
@@ -84,7 +84,8 @@ long total_ms(const Report& report);
 /// For people, at most 120 columns wide (long names and paths excepted). The outcome is in the first line.
 std::string report_text(const Report& report, bool color);
 
-/// One JSON document, indented, keys in the order of the schema, with a final line feed. Bytes that are no UTF-8 are replaced.
+/// One JSON document, indented, keys in the order of the schema, with a final line feed. Bytes that are no UTF-8 are
+/// replaced.
 std::string report_json(const Report& report);
 
 /// Measures phases that follow each other without a gap, so that they add up to the whole.
@@ -93,8 +94,8 @@ class PhaseClock {
   using Clock = std::chrono::steady_clock;
   explicit PhaseClock(Clock::time_point start = Clock::now()) : since_(start) {}
 
-  /// Ends the running phase and begins another. A name that was there before adds to its first occurrence. Time before the
-  /// first begin() counts for the first phase.
+  /// Ends the running phase and begins another. A name that was there before adds to its first occurrence. Time before
+  /// the first begin() counts for the first phase.
   void begin(const std::string& phase, Clock::time_point now = Clock::now());
 
   /// Ends the running phase; the milliseconds of all, rounded so that their sum is the rounded total.

@@ -1,4 +1,5 @@
-// The JSON forms of all reports, in one file because nlohmann-json takes long to compile. Keys keep the order of the schema.
+// The JSON forms of all reports, in one file because nlohmann-json takes long to compile. Keys keep the order of the
+// schema.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -16,8 +17,9 @@ std::string dumped(const Json& json) {
 }
 
 Json to_json(const ReportFunction& f) {
-  return {{"name", f.name},         {"change", f.change},     {"patched", f.patched}, {"sympos", f.sympos}, {"old_size", f.old_size},
-          {"new_size", f.new_size}, {"file", f.file},         {"line", f.line},       {"because", f.because}};
+  return {{"name", f.name},     {"change", f.change},     {"patched", f.patched},
+          {"sympos", f.sympos}, {"old_size", f.old_size}, {"new_size", f.new_size},
+          {"file", f.file},     {"line", f.line},         {"because", f.because}};
 }
 
 Json to_json(const ReportData& d) {
@@ -27,7 +29,8 @@ Json to_json(const ReportData& d) {
 Json to_json(const ReportUnit& u) {
   Json json = {{"unit", u.unit}, {"object", u.object}};
   if (u.identity) {
-    json["identity"] = {{"matched", u.identity->matched}, {"different", u.identity->different}, {"absent", u.identity->absent}};
+    json["identity"] = {
+        {"matched", u.identity->matched}, {"different", u.identity->different}, {"absent", u.identity->absent}};
   }
   json["functions"] = Json::array();
   for (const ReportFunction& f : u.functions) json["functions"].push_back(to_json(f));
@@ -41,13 +44,18 @@ Json to_json(const ReportUnit& u) {
 }
 
 Json to_json(const Finding& f) {
-  return {{"severity", to_string(f.severity)}, {"code", f.code},       {"object", f.object}, {"unit", f.unit},
-          {"symbol", f.symbol},                {"message", f.message}, {"hint", f.hint}};
+  return {{"severity", to_string(f.severity)},
+          {"code", f.code},
+          {"object", f.object},
+          {"unit", f.unit},
+          {"symbol", f.symbol},
+          {"message", f.message},
+          {"hint", f.hint}};
 }
 
 Json to_json(const elf::KlpSite& s) {
-  return {{"section", s.section}, {"offset", s.offset},           {"inside", s.inside}, {"inside_offset", s.inside_offset},
-          {"type", s.type},       {"object", s.symbol_object},    {"symbol", s.symbol}, {"sympos", s.sympos},
+  return {{"section", s.section}, {"offset", s.offset},        {"inside", s.inside}, {"inside_offset", s.inside_offset},
+          {"type", s.type},       {"object", s.symbol_object}, {"symbol", s.symbol}, {"sympos", s.sympos},
           {"addend", s.addend}};
 }
 
@@ -65,7 +73,11 @@ void put_replaced(const elf::LivepatchContent& content, Json& json) {
   json["functions_known"] = content.functions_known;
   json["replaced"] = Json::array();
   for (const elf::ReplacedFunction& f : content.replaced) {
-    json["replaced"].push_back({{"object", f.object}, {"name", f.name}, {"sympos", f.sympos}, {"new_function", f.new_function}, {"new_size", f.new_size}});
+    json["replaced"].push_back({{"object", f.object},
+                                {"name", f.name},
+                                {"sympos", f.sympos},
+                                {"new_function", f.new_function},
+                                {"new_size", f.new_size}});
   }
 }
 
@@ -75,7 +87,8 @@ void put_klp_sections(const elf::LivepatchContent& content, Json& json) {
   for (const elf::KlpSection& section : content.klp_sections) {
     Json sites = Json::array();
     for (const elf::KlpSite& site : section.sites) sites.push_back(to_json(site));
-    json["klp_sections"].push_back({{"name", section.name}, {"object", section.object}, {"relocations", std::move(sites)}});
+    json["klp_sections"].push_back(
+        {{"name", section.name}, {"object", section.object}, {"relocations", std::move(sites)}});
   }
 }
 
@@ -118,7 +131,10 @@ std::string report_json(const Report& report) {
 
 std::string livepatch_json(const elf::LivepatchContent& content, const std::string& version) {
   Json json = heading(version, "inspect", "ok");
-  json["module"] = {{"name", content.name}, {"file", content.file}, {"size", content.file_size}, {"vermagic", content.vermagic},
+  json["module"] = {{"name", content.name},
+                    {"file", content.file},
+                    {"size", content.file_size},
+                    {"vermagic", content.vermagic},
                     {"made_by", to_string(content.maker)}};
   json["modinfo"] = Json::array();
   for (const auto& [key, value] : content.modinfo) json["modinfo"].push_back({key, value});

@@ -1,5 +1,5 @@
-// The report for people. Written for a reader who sees a livepatch for the first time: the outcome first, then what a person
-// would ask next (refused: why and what to do; made: which file, what is in it, why), numbers and times last.
+// The report for people. Written for a reader who sees a livepatch for the first time: the outcome first, then what a
+// person would ask next (refused: why and what to do; made: which file, what is in it, why), numbers and times last.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -12,7 +12,9 @@ namespace {
 
 constexpr size_t kChangeColumn = 10, kNameColumn = 40;
 
-std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+std::string file_name(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
 
 class TextWriter {
  public:
@@ -47,7 +49,8 @@ class TextWriter {
   std::string summary() const {
     const std::string what = report_.module ? file_name(report_.module->file) : std::string("the patch");
     std::string text = fmt::format("{} replaces {}", what, counted(count_functions(true), "function"));
-    if (const uint64_t carried = count_functions(false)) text += fmt::format(" and carries {} more", with_thousands(carried));
+    if (const uint64_t carried = count_functions(false))
+      text += fmt::format(" and carries {} more", with_thousands(carried));
     return text;
   }
 
@@ -60,7 +63,8 @@ class TextWriter {
         out_ += paint_(Ink::bad, fmt::format("refused: {}", counted(count(Severity::refusal), "reason"))) + "\n";
         return;
       case Outcome::unchanged:
-        out_ += wrapped(paint_(Ink::good, "unchanged: "), "the patch changes no code and no data of any unit; there is nothing to patch");
+        out_ += wrapped(paint_(Ink::good, "unchanged: "),
+                        "the patch changes no code and no data of any unit; there is nothing to patch");
         return;
       case Outcome::failed:
         out_ += wrapped(paint_(Ink::bad, "failed: "), report_.message.empty() ? "see the messages" : report_.message);
@@ -72,7 +76,8 @@ class TextWriter {
     if (!report_.module && !report_.kernel) return;
     out_ += "\n";
     if (const auto& m = report_.module) {
-      out_ += fmt::format("  module  {}, {} bytes{}\n", m->file, with_thousands(m->size), m->name.empty() ? "" : fmt::format(" (loads as {})", m->name));
+      out_ += fmt::format("  module  {}, {} bytes{}\n", m->file, with_thousands(m->size),
+                          m->name.empty() ? "" : fmt::format(" (loads as {})", m->name));
     }
     if (const auto& k = report_.kernel) {
       const bool named = !k->name.empty() && k->name != k->release;
@@ -86,7 +91,8 @@ class TextWriter {
     for (const ReportFunction& function : unit.functions) write_function(function);
     for (const ReportData& data : unit.data) write_data(data);
     if (unit.klp_relocations != 0) {
-      out_ += fmt::format("  {} into {} resolved by the kernel's livepatch core\n", counted(unit.klp_relocations, "reference"), unit.object);
+      out_ += fmt::format("  {} into {} resolved by the kernel's livepatch core\n",
+                          counted(unit.klp_relocations, "reference"), unit.object);
     }
     write_entries("entries in kernel tables: ", unit.special_entries);
     write_entries(fmt::format("entries that wait until {} is loaded: ", unit.object), unit.deferred_entries);
@@ -96,7 +102,8 @@ class TextWriter {
   void write_identity(const ReportUnit& unit) {
     const ReportIdentity& identity = *unit.identity;
     const unsigned all = identity.matched + identity.different + identity.absent;
-    std::string line = fmt::format("identity: {} of {} equal the shipped {}", identity.matched, counted(all, "function"), unit.object);
+    std::string line =
+        fmt::format("identity: {} of {} equal the shipped {}", identity.matched, counted(all, "function"), unit.object);
     if (identity.different != 0) line += fmt::format(", {} differ", identity.different);
     if (identity.absent != 0) line += fmt::format(", {} not there", identity.absent);
     out_ += wrapped("  ", line);
@@ -106,8 +113,10 @@ class TextWriter {
     std::string name = function.name;
     if (function.sympos != 0) name += fmt::format(" (no. {} of its name)", function.sympos);
     const Ink ink = function.patched ? Ink::warn : Ink::plain;
-    std::string line = fmt::format("  {}{}", padded(paint_(ink, function.change), kChangeColumn), padded(name, kNameColumn));
-    if (!function.file.empty()) line += fmt::format(" {}{}", function.file, function.line != 0 ? fmt::format(":{}", function.line) : "");
+    std::string line =
+        fmt::format("  {}{}", padded(paint_(ink, function.change), kChangeColumn), padded(name, kNameColumn));
+    if (!function.file.empty())
+      line += fmt::format(" {}{}", function.file, function.line != 0 ? fmt::format(":{}", function.line) : "");
     line += "  " + sizes(function);
     while (line.back() == ' ') line.pop_back();
     out_ += line + "\n";
@@ -148,8 +157,11 @@ class TextWriter {
       if (finding.severity != severity) continue;
       ++number;
       out_ += "\n";
-      const std::string lead = severity == Severity::refusal ? fmt::format("{}. ", number) : fmt::format("{}: ", to_string(severity));
-      const Ink ink = severity == Severity::refusal ? Ink::bad : severity == Severity::warning ? Ink::warn : Ink::strong;
+      const std::string lead =
+          severity == Severity::refusal ? fmt::format("{}. ", number) : fmt::format("{}: ", to_string(severity));
+      const Ink ink = severity == Severity::refusal   ? Ink::bad
+                      : severity == Severity::warning ? Ink::warn
+                                                      : Ink::strong;
       out_ += fmt::format("{}{}\n", paint_(ink, lead + finding.code), place(finding));
       if (!finding.message.empty()) out_ += wrapped("   ", finding.message);
       if (!finding.hint.empty()) out_ += wrapped("   what to do: ", finding.hint);
@@ -170,8 +182,10 @@ class TextWriter {
   void write_timing() {
     if (report_.timing_ms.empty()) return;
     std::string phases;
-    for (const auto& [phase, ms] : report_.timing_ms) phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", phase, static_cast<double>(ms) / 1000);
-    out_ += "\n" + wrapped(fmt::format("took {:.2f} s: ", static_cast<double>(total_ms(report_)) / 1000), phases);
+    for (const auto& [phase, ms] : report_.timing_ms)
+      phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", phase, static_cast<double>(ms) / 1000);
+    out_ += '\n';
+    out_ += wrapped(fmt::format("took {:.2f} s: ", static_cast<double>(total_ms(report_)) / 1000), phases);
   }
 
   const Report& report_;
@@ -181,6 +195,8 @@ class TextWriter {
 
 }  // namespace
 
-std::string report_text(const Report& report, bool color) { return TextWriter(report, color).write(); }
+std::string report_text(const Report& report, bool color) {
+  return TextWriter(report, color).write();
+}
 
 }  // namespace klp::report

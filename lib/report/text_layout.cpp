@@ -34,7 +34,7 @@ std::string with_thousands(uint64_t number) {
   std::string digits = fmt::format("{}", number);
   for (size_t at = digits.size(); at > 3;) {
     at -= 3;
-    digits.insert(at, ",");
+    digits.insert(at, 1, ',');
   }
   return digits;
 }
@@ -55,8 +55,10 @@ std::string wrapped(std::string_view first, std::string_view text) {
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     const bool verbatim = !line.empty() && (line.front() == ' ' || line.front() == '\t');
-    if (verbatim) out += fmt::format("{}{}\n", lead, line);
-    else wrap_line(line, lead, indent, out);
+    if (verbatim)
+      out += fmt::format("{}{}\n", lead, line);
+    else
+      wrap_line(line, lead, indent, out);
     lead = indent;
   } while (!text.empty());
   return out;
@@ -64,7 +66,11 @@ std::string wrapped(std::string_view first, std::string_view text) {
 
 std::string Paint::operator()(Ink ink, std::string_view text) const {
   if (!enabled_ || ink == Ink::plain) return std::string(text);
-  const char* code = ink == Ink::strong ? "1" : ink == Ink::good ? "1;32" : ink == Ink::bad ? "1;31" : ink == Ink::warn ? "1;33" : "2";
+  const char* code = ink == Ink::strong ? "1"
+                     : ink == Ink::good ? "1;32"
+                     : ink == Ink::bad  ? "1;31"
+                     : ink == Ink::warn ? "1;33"
+                                        : "2";
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
 }
 

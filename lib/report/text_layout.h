@@ -15,9 +15,9 @@ std::string with_thousands(uint64_t number);
 /// "1 function", "2 functions".
 std::string counted(uint64_t number, std::string_view singular, std::string_view plural = {});
 
-/// Breaks `text` at blanks into lines of at most kTextWidth columns: the first one begins with `first`, the others with as
-/// many blanks. Line feeds in the text stay; lines of it that begin with a blank or tab (source, compiler output) are not
-/// broken. Ends with a line feed.
+/// Breaks `text` at blanks into lines of at most kTextWidth columns: the first one begins with `first`, the others with
+/// as many blanks. Line feeds in the text stay; lines of it that begin with a blank or tab (source, compiler output)
+/// are not broken. Ends with a line feed.
 std::string wrapped(std::string_view first, std::string_view text);
 
 enum class Ink { plain, strong, good, bad, warn, faint };

@@ -123,5 +123,6 @@ static void __exit klp_diff_exit(void)
 
 module_init(klp_diff_init);
 module_exit(klp_diff_exit);
+MODULE_DESCRIPTION("livepatch made by klp-diff");
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");

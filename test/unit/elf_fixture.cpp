@@ -56,7 +56,9 @@ Piece& Piece::refers_to_section(uint64_t offset, uint32_t type, std::string_view
   return *this;
 }
 
-Piece& Piece::calls(std::string_view target, uint64_t offset) { return refers(offset, kRPlt32, target, -4); }
+Piece& Piece::calls(std::string_view target, uint64_t offset) {
+  return refers(offset, kRPlt32, target, -4);
+}
 
 Piece& Piece::calls(std::string_view target) {
   std::vector<std::byte> content = section_->data;
@@ -66,7 +68,9 @@ Piece& Piece::calls(std::string_view target) {
   return bytes(std::move(content)).calls(target, offset);
 }
 
-Piece& Piece::uses(std::string_view target, uint64_t offset) { return refers(offset, kRPc32, target, -4); }
+Piece& Piece::uses(std::string_view target, uint64_t offset) {
+  return refers(offset, kRPc32, target, -4);
+}
 
 Piece& Piece::uses_string(std::string_view string) {
   const auto at = static_cast<int64_t>(object_->string(string));
@@ -138,7 +142,8 @@ uint64_t ObjectFixture::string(std::string_view text, std::string_view section_n
     strings = table(section_name, {}, elf::kShfAlloc | elf::kShfMerge | elf::kShfStrings, 1).section_;
     strings->entsize = 1;
   }
-  const auto [entry, is_new] = strings_.try_emplace({std::string(section_name), std::string(text)}, strings->data.size());
+  const auto [entry, is_new] =
+      strings_.try_emplace({std::string(section_name), std::string(text)}, strings->data.size());
   if (is_new) {
     const auto content = to_bytes(text);
     strings->data.insert(strings->data.end(), content.begin(), content.end());

@@ -75,7 +75,9 @@ class ObjectFixture {
 
   /// A function in its own section .text.NAME, local; one `ret` (c3) until bytes() says otherwise.
   Piece& function(std::string_view name, std::vector<std::byte> content = to_bytes({0xc3}));
-  Piece& function(std::string_view name, std::initializer_list<int> content) { return function(name, to_bytes(content)); }
+  Piece& function(std::string_view name, std::initializer_list<int> content) {
+    return function(name, to_bytes(content));
+  }
 
   /// A writable object of zeros in its own section .data.NAME, local.
   Piece& data(std::string_view name, uint64_t size);
@@ -83,7 +85,8 @@ class ObjectFixture {
   Piece& rodata(std::string_view name, uint64_t size);
 
   /// A section of any name, without a symbol: kernel tables and the like.
-  Piece& table(std::string_view section, std::vector<std::byte> content, uint64_t flags = elf::kShfAlloc, uint64_t align = 8);
+  Piece& table(std::string_view section, std::vector<std::byte> content, uint64_t flags = elf::kShfAlloc,
+               uint64_t align = 8);
 
   /// Puts a string into the merged string section (.rodata.str1.1 unless named) once; returns its offset there.
   uint64_t string(std::string_view text, std::string_view section = ".rodata.str1.1");

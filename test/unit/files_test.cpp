@@ -1,7 +1,7 @@
 #include "support/files.h"
 
-#include <catch2/catch.hpp>
 #include <sys/resource.h>
+#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <csignal>
@@ -72,7 +72,9 @@ TEST_CASE("missing files and directories are named", "[files]") {
 }
 
 // May fail: libstdc++'s stream buffer throws its own exception when it reads a directory, and read_file hands it on.
-TEST_CASE("a directory is not read as a file", "[files][!mayfail]") { CHECK_THROWS_AS(read_file(fs::temp_directory_path()), Error); }
+TEST_CASE("a directory is not read as a file", "[files][!mayfail]") {
+  CHECK_THROWS_AS(read_file(fs::temp_directory_path()), Error);
+}
 
 TEST_CASE("a directory has no digest", "[files]") {
   CHECK_THROWS_AS(sha256_file(fs::temp_directory_path()), Error);

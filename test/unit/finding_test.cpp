@@ -25,14 +25,15 @@ std::vector<std::string> codes(const Findings& findings) {
 
 TEST_CASE("the true cause comes first, the order of addition decides among equals", "[finding]") {
   Findings findings;
-  for (const char* code : {"init-code", "changed-data", "unsupported-section", "changed-prototype", "not-traceable", "missing-symbol",
-                           "changed-layout"}) {
+  for (const char* code : {"init-code", "changed-data", "unsupported-section", "changed-prototype", "not-traceable",
+                           "missing-symbol", "changed-layout"}) {
     findings.add(make(Severity::refusal, code));
   }
   findings.add(make(Severity::note, "inert"));
   findings.add(make(Severity::warning, "changed-layout"));
-  CHECK(codes(findings) == std::vector<std::string>{"changed-layout", "not-traceable", "missing-symbol", "changed-prototype", "changed-data",
-                                                    "init-code", "unsupported-section", "changed-layout", "inert"});
+  CHECK(codes(findings) == std::vector<std::string>{"changed-layout", "not-traceable", "missing-symbol",
+                                                    "changed-prototype", "changed-data", "init-code",
+                                                    "unsupported-section", "changed-layout", "inert"});
 }
 
 TEST_CASE("only refusals refuse", "[finding]") {
@@ -69,7 +70,8 @@ TEST_CASE("accepting turns refusals into warnings that say so", "[finding]") {
 }
 
 TEST_CASE("what would crash a machine cannot be accepted", "[finding]") {
-  for (const char* code : {"not-traceable", "missing-symbol", "identity-mismatch", "unsupported-section", "build-rules", "asm-source"}) {
+  for (const char* code :
+       {"not-traceable", "missing-symbol", "identity-mismatch", "unsupported-section", "build-rules", "asm-source"}) {
     INFO(code);
     CHECK_FALSE(is_acceptable_code(code));
     Findings findings;
@@ -77,7 +79,8 @@ TEST_CASE("what would crash a machine cannot be accepted", "[finding]") {
     CHECK(findings.accept({code}).size() == 1);
     CHECK(findings.has_refusal());
   }
-  for (const char* code : {"init-code", "exit-code", "changed-data", "changed-layout", "changed-prototype"}) CHECK(is_acceptable_code(code));
+  for (const char* code : {"init-code", "exit-code", "changed-data", "changed-layout", "changed-prototype"})
+    CHECK(is_acceptable_code(code));
 }
 
 TEST_CASE("words of the severities", "[finding]") {

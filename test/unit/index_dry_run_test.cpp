@@ -12,14 +12,18 @@ std::string recipe(const std::string& command) {
 }
 
 std::string compile(const std::string& flags, const std::string& stem) {
-  return "gcc-12 -Wp,-MMD,.x.d -I./include -D__KERNEL__ " + flags + " -c -o " + stem + ".o " + stem + ".c   ; ./tools/objtool/objtool --orc " + stem + ".o";
+  return "gcc-12 -Wp,-MMD,.x.d -I./include -D__KERNEL__ " + flags + " -c -o " + stem + ".o " + stem +
+         ".c   ; ./tools/objtool/objtool --orc " + stem + ".o";
 }
 
 std::string module(const std::string& directory, const std::string& name, const std::string& objects) {
-  return kTrap + "printf '%s\\n'   " + objects + " | awk '!x[$0]++ { print(\"" + directory + "/\"$0) }' > " + directory + "/" + name + ".mod; printf '%s\\n' 'cmd_a.mod := x' > .a.mod.cmd\n";
+  return kTrap + "printf '%s\\n'   " + objects + " | awk '!x[$0]++ { print(\"" + directory + "/\"$0) }' > " +
+         directory + "/" + name + ".mod; printf '%s\\n' 'cmd_a.mod := x' > .a.mod.cmd\n";
 }
 
-std::map<std::string, Unit> units_of(const std::string& output) { return parse_dry_run(output).units; }
+std::map<std::string, Unit> units_of(const std::string& output) {
+  return parse_dry_run(output).units;
+}
 
 TEST_CASE("a built-in unit: name, source, and the command with objtool but without fixdep", "[index]") {
   const auto units = units_of(recipe(compile("-DKBUILD_MODNAME='\"proc\"'", "fs/proc/stat")));
@@ -32,7 +36,7 @@ TEST_CASE("a built-in unit: name, source, and the command with objtool but witho
 
 TEST_CASE("a module's unit has the kernel's spelling of its name", "[index]") {
   const auto units = units_of(recipe(compile("-DMODULE -DKBUILD_MODNAME='\"intel_uncore\"'", "a/uncore")) +
-                                   module("a", "intel-uncore", "uncore.o other.o"));
+                              module("a", "intel-uncore", "uncore.o other.o"));
   CHECK(units.at("a/uncore.o").objects == std::vector<std::string>{"intel_uncore"});
 }
 
@@ -45,10 +49,10 @@ TEST_CASE("a unit in several modules names them all, whether said by the command
 }
 
 TEST_CASE("assembly, generated headers' sources and linker scripts are units", "[index]") {
-  const auto units = units_of(
-      recipe("gcc-12 -D__KERNEL__ -D__ASSEMBLY__ -c -o arch/x86/entry/e.o arch/x86/entry/e.S  ") +
-      recipe("gcc-12 -D__KERNEL__ -fverbose-asm -S -o ./kernel/bounds.s kernel/bounds.c") +
-      recipe("gcc-12 -E -D__KERNEL__ -P -o arch/x86/kernel/vmlinux.lds arch/x86/kernel/vmlinux.lds.S"));
+  const auto units =
+      units_of(recipe("gcc-12 -D__KERNEL__ -D__ASSEMBLY__ -c -o arch/x86/entry/e.o arch/x86/entry/e.S  ") +
+               recipe("gcc-12 -D__KERNEL__ -fverbose-asm -S -o ./kernel/bounds.s kernel/bounds.c") +
+               recipe("gcc-12 -E -D__KERNEL__ -P -o arch/x86/kernel/vmlinux.lds arch/x86/kernel/vmlinux.lds.S"));
   CHECK(units.at("arch/x86/entry/e.o").source == "arch/x86/entry/e.S");
   CHECK(units.at("kernel/bounds.s").source == "kernel/bounds.c");
   CHECK(units.at("arch/x86/kernel/vmlinux.lds").source == "arch/x86/kernel/vmlinux.lds.S");
@@ -62,11 +66,15 @@ TEST_CASE("host programs and checks are no units", "[index]") {
 
 TEST_CASE("sources that kbuild generates are named, except those of special images", "[index]") {
   const auto generate = [](const std::string& file) {
-    return "set -e;  echo '  GEN     x';    trap 'rm -f " + file + "; trap - PIPE; kill -s PIPE $$' PIPE; ./gen > " + file + "\n";
+    return "set -e;  echo '  GEN     x';    trap 'rm -f " + file + "; trap - PIPE; kill -s PIPE $$' PIPE; ./gen > " +
+           file + "\n";
   };
-  const std::string check = "set -e; mkdir -p arch/x86/kvm/; trap \"rm -f arch/x86/kvm/.offsets.h.tmp\" EXIT; { echo; } > x\n";
-  const auto generated = parse_dry_run(generate("security/selinux/flask.h") + check + generate("lib/crc.o") + generate("a/vdso/image.c") +
-                                       generate("security/selinux/flask.h") + generate("lib/tables.c")).generated;
+  const std::string check =
+      "set -e; mkdir -p arch/x86/kvm/; trap \"rm -f arch/x86/kvm/.offsets.h.tmp\" EXIT; { echo; } > x\n";
+  const auto generated =
+      parse_dry_run(generate("security/selinux/flask.h") + check + generate("lib/crc.o") + generate("a/vdso/image.c") +
+                    generate("security/selinux/flask.h") + generate("lib/tables.c"))
+          .generated;
   CHECK(generated == std::vector<std::string>{"arch/x86/kvm/offsets.h", "lib/tables.c", "security/selinux/flask.h"});
 }
 

@@ -32,23 +32,26 @@ class Tree {
 using Numbers = std::vector<uint32_t>;
 
 TEST_CASE("#include lines are found in all their spellings", "[index]") {
-  const auto lines = find_includes("#include <linux/a.h>\n  #  include\t\"b.h\" /* c */\n#ifdef X\n#include_next <d.h>\n#endif\n"
-                                   "int x; # include <no.h>\n#included <no.h>\n#include MACRO\n#include <broken\n/**/#include \"e.h\"");
+  const auto lines = find_includes(
+      "#include <linux/a.h>\n  #  include\t\"b.h\" /* c */\n#ifdef X\n#include_next <d.h>\n#endif\n"
+      "int x; # include <no.h>\n#included <no.h>\n#include MACRO\n#include <broken\n/**/#include \"e.h\"");
   CHECK(lines == std::vector<IncludeLine>{{"linux/a.h", false}, {"b.h", true}, {"d.h", false}, {"e.h", true}});
 }
 
 TEST_CASE("file names behind a macro and trace headers count", "[index]") {
   CHECK(find_includes("#define GENL_MAGIC_INCLUDE_FILE <linux/drbd_genl.h>\n#define TEXT \"no\"\n") ==
         std::vector<IncludeLine>{{"linux/drbd_genl.h", false}});
-  const auto lines = find_includes("#define TRACE_SYSTEM foo\n#define TRACE_INCLUDE_PATH ../../drivers/foo\n"
-                                   "#define TRACE_INCLUDE_FILE foo_trace\n");
+  const auto lines = find_includes(
+      "#define TRACE_SYSTEM foo\n#define TRACE_INCLUDE_PATH ../../drivers/foo\n"
+      "#define TRACE_INCLUDE_FILE foo_trace\n");
   CHECK(std::count(lines.begin(), lines.end(), IncludeLine{"trace/../../drivers/foo/foo_trace.h", false}) == 1);
   CHECK(std::count(lines.begin(), lines.end(), IncludeLine{"foo_trace.h", true}) == 1);
 }
 
 TEST_CASE("directories and forced files are taken from the command in order", "[index]") {
-  const IncludePaths paths =
-      include_paths("gcc -nostdinc -I./include -I arch/x86/include -include ./include/linux/kconfig.h -isystem sys -I. -c -o a.o a.c ; objtool -Ino a.o");
+  const IncludePaths paths = include_paths(
+      "gcc -nostdinc -I./include -I arch/x86/include -include ./include/linux/kconfig.h -isystem sys -I. -c -o a.o a.c "
+      "; objtool -Ino a.o");
   CHECK(paths.directories == std::vector<std::string>{"include/", "arch/x86/include/", "sys/", ""});
   CHECK(paths.forced == std::vector<std::string>{"include/linux/kconfig.h"});
 }

@@ -18,9 +18,12 @@ TEST_CASE("versions are ordered by the value of their numbers", "[apt]") {
 TEST_CASE("package records are read; what cannot be downloaded is left out", "[apt]") {
   const std::string digest(64, 'a');
   const std::string text =
-      "Package: linux-source-6.1\nVersion: 6.1.192-2\nArchitecture: all\nDescription: x\n Version: 9\nSize: 139331676\nSHA256: " + digest +
+      "Package: linux-source-6.1\nVersion: 6.1.192-2\nArchitecture: all\nDescription: x\n Version: 9\nSize: "
+      "139331676\nSHA256: " +
+      digest +
       "\nDepends: binutils, xz-utils\n\nPackage: linux-source-6.1\nStatus: install ok installed\nVersion: 6.1.1-1\n\n"
-      "Package: p\nVersion: 1:2-3\nArchitecture: amd64\nSize: 5\nSHA256: " + digest;
+      "Package: p\nVersion: 1:2-3\nArchitecture: amd64\nSize: 5\nSHA256: " +
+      digest;
   const std::vector<PackageVersion> records = parse_package_records(text);
   REQUIRE(records.size() == 2);
   CHECK(records[0].version == "6.1.192-2");

@@ -18,14 +18,15 @@ TEST_CASE("a config's symbols are read, comments and unset ones are not", "[conf
 }
 
 TEST_CASE("differences leave out probed symbols and name all others", "[config]") {
-  const KernelConfig shipped =
-      KernelConfig::parse("CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=1\nCONFIG_PAHOLE_VERSION=124\nCONFIG_PAHOLE_HAS_SPLIT_BTF=y\n");
+  const KernelConfig shipped = KernelConfig::parse(
+      "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=1\nCONFIG_PAHOLE_VERSION=124\nCONFIG_PAHOLE_HAS_SPLIT_BTF=y\n");
   const KernelConfig made = KernelConfig::parse("CONFIG_A=y\nCONFIG_B=y\nCONFIG_D=\"x\"\nCONFIG_BUILD_SALT=\"\"\n");
   CHECK(differences(shipped, made) ==
         std::vector<std::string>{"CONFIG_B: m -> y", "CONFIG_C: 1 -> unset", "CONFIG_D: unset -> \"x\""});
   CHECK(differences(shipped, shipped).empty());
-  CHECK_THROWS_WITH(check_same_config(shipped, made, "the configs differ"),
-                    Catch::StartsWith("config-mismatch: the configs differ in 3 symbols:") && Catch::Contains("CONFIG_B: m -> y"));
+  CHECK_THROWS_WITH(
+      check_same_config(shipped, made, "the configs differ"),
+      Catch::StartsWith("config-mismatch: the configs differ in 3 symbols:") && Catch::Contains("CONFIG_B: m -> y"));
   CHECK_NOTHROW(check_same_config(shipped, shipped, "the configs differ"));
 }
 
@@ -58,7 +59,8 @@ TEST_CASE("the compiler is taken from the config and held against the installed 
     check_compiler({"gcc", "gcc (Debian 1.2.3-4) 1.2.3"});
     FAIL("another version passed");
   } catch (const Error& error) {
-    CHECK_THAT(error.what(), Catch::StartsWith("compiler-mismatch: the kernel was built by 'gcc (Debian 1.2.3-4) 1.2.3'"));
+    CHECK_THAT(error.what(),
+               Catch::StartsWith("compiler-mismatch: the kernel was built by 'gcc (Debian 1.2.3-4) 1.2.3'"));
     CHECK_THAT(error.hint(), Catch::Contains("apt-get install gcc (version 1.2.3-4)"));
   }
 }

@@ -16,9 +16,9 @@ TEST_CASE("travel names split again into what they were made of", "[klp_abi]") {
 }
 
 TEST_CASE("names that are not travel names are not taken for one", "[klp_abi]") {
-  for (const char* name : {"", "printk", ".klp.ref.", ".klp.ref.vmlinux", ".klp.ref.vmlinux.vmlinux", ".klp.ref.a.b.,0",
-                           ".klp.ref.a.b.c", ".klp.ref.a.b.c,", ".klp.ref.a.b.c,1x", ".klp.ref.a.b.c,-1", ".klp.ref..b.c,0",
-                           ".klp.sym.vmlinux.c,0"}) {
+  for (const char* name :
+       {"", "printk", ".klp.ref.", ".klp.ref.vmlinux", ".klp.ref.vmlinux.vmlinux", ".klp.ref.a.b.,0", ".klp.ref.a.b.c",
+        ".klp.ref.a.b.c,", ".klp.ref.a.b.c,1x", ".klp.ref.a.b.c,-1", ".klp.ref..b.c,0", ".klp.sym.vmlinux.c,0"}) {
     INFO(name);
     CHECK_FALSE(parse_travel_name(name));
   }

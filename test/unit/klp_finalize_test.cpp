@@ -18,7 +18,8 @@ struct LinkedModule {
 
   LinkedModule() { object.module({"license=GPL", "livepatch=Y", "name=fix"}); }
 
-  std::string travel(const std::string& patched, const std::string& owner, const std::string& symbol, uint64_t sympos = 0) {
+  std::string travel(const std::string& patched, const std::string& owner, const std::string& symbol,
+                     uint64_t sympos = 0) {
     const std::string name = travel_name({patched, owner, symbol, sympos});
     for (const BuilderSymbol& known : object.builder().symbols()) {
       if (known.name == name) return name;
@@ -128,19 +129,23 @@ TEST_CASE("what the kernel would refuse is refused here", "[klp_finalize]") {
   LinkedModule module;
   SECTION("nonzero bytes at a klp site") {
     module.object.function("f", {0xe8, 1, 0, 0, 0}).calls(module.travel("vmlinux", "vmlinux", "g"), 1);
-    CHECK_THROWS_WITH(module.result(), Catch::Contains("fix.ko") && Catch::Contains(".text.f") && Catch::Contains("0x1") &&
-                                           Catch::Contains("zero bytes"));
+    CHECK_THROWS_WITH(module.result(), Catch::Contains("fix.ko") && Catch::Contains(".text.f") &&
+                                           Catch::Contains("0x1") && Catch::Contains("zero bytes"));
   }
   SECTION("nonzero bytes at an ordinary site") {
     module.object.function("f", {0xe8, 0, 0, 0, 9}).calls("_printk", 1);
     CHECK_THROWS_WITH(module.result(), Catch::Contains("_printk") && Catch::Contains("zero bytes"));
   }
   SECTION("two relocations at one site") {
-    module.object.function("f", std::vector<std::byte>(8)).calls("_printk", 1).calls(module.travel("vmlinux", "vmlinux", "g"), 1);
+    module.object.function("f", std::vector<std::byte>(8))
+        .calls("_printk", 1)
+        .calls(module.travel("vmlinux", "vmlinux", "g"), 1);
     CHECK_THROWS_WITH(module.result(), Catch::Contains("two relocations"));
   }
   SECTION("overlapping sites") {
-    module.object.function("f", std::vector<std::byte>(16)).calls("_printk", 1).calls(module.travel("vmlinux", "vmlinux", "g"), 3);
+    module.object.function("f", std::vector<std::byte>(16))
+        .calls("_printk", 1)
+        .calls(module.travel("vmlinux", "vmlinux", "g"), 3);
     CHECK_THROWS_WITH(module.result(), Catch::Contains("overlaps"));
   }
   SECTION("a site over the section's end") {
@@ -156,7 +161,8 @@ TEST_CASE("what the kernel would refuse is refused here", "[klp_finalize]") {
     CHECK_THROWS_WITH(module.result(), Catch::Contains(".init.text") && Catch::Contains("freed"));
   }
   SECTION("an unloaded section") {
-    module.object.table(".note.x", std::vector<std::byte>(8), 0).refers(0, test::kR64, module.travel("vmlinux", "vmlinux", "g"));
+    module.object.table(".note.x", std::vector<std::byte>(8), 0)
+        .refers(0, test::kR64, module.travel("vmlinux", "vmlinux", "g"));
     CHECK_THROWS_WITH(module.result(), Catch::Contains("not loaded"));
   }
   SECTION("a malformed travel name") {
@@ -164,7 +170,8 @@ TEST_CASE("what the kernel would refuse is refused here", "[klp_finalize]") {
     CHECK_THROWS_WITH(module.result(), Catch::Contains(".klp.ref.vmlinux.g"));
   }
   SECTION("a name that is too long") {
-    module.object.function("f", std::vector<std::byte>(8)).calls(module.travel("vmlinux", "vmlinux", std::string(512, 'g')), 1);
+    module.object.function("f", std::vector<std::byte>(8))
+        .calls(module.travel("vmlinux", "vmlinux", std::string(512, 'g')), 1);
     CHECK_THROWS_WITH(module.result(), Catch::Contains(".klp.ref.vmlinux"));
   }
   SECTION("a travel name among the imports") {

@@ -14,7 +14,8 @@ namespace {
 std::vector<Hunk> hunks_between(const TempDir& work, const std::string& before, const std::string& after) {
   write_file_atomically(work.path() / "before.c", before);
   write_file_atomically(work.path() / "after.c", after);
-  const RunResult result = run({"diff", "-U3", "--label", "a/t.c", "--label", "b/t.c", (work.path() / "before.c").string(), (work.path() / "after.c").string()});
+  const RunResult result = run({"diff", "-U3", "--label", "a/t.c", "--label", "b/t.c",
+                                (work.path() / "before.c").string(), (work.path() / "after.c").string()});
   return parse_patch(result.output, "diff").at(0).hunks;
 }
 
@@ -29,7 +30,8 @@ std::string preprocessed(const std::string& source) {
   options.input = source;
   const std::string all = run_checked({"gcc", "-E", "-P", "-x", "c", "-"}, options);
   std::string result;
-  for (size_t at = all.find("at"); at != std::string::npos; at = all.find("at", at + 1)) result += all.substr(at, all.find(';', at) - at) + " ";
+  for (size_t at = all.find("at"); at != std::string::npos; at = all.find("at", at + 1))
+    result += all.substr(at, all.find(';', at) - at) + " ";
   return result;
 }
 
@@ -43,17 +45,21 @@ TEST_CASE("lines below a hunk keep their number", "[line_marks]") {
 
 TEST_CASE("no mark where a directive may not stand", "[line_marks]") {
   SECTION("a macro's definition") {
-    CHECK(marked("#define M(x) \\\n  a(x); \\\n  b(x)\nint z;\n", "#define M(x) \\\n  n(x); \\\n  a(x); \\\n  b(x)\nint z;\n") ==
+    CHECK(marked("#define M(x) \\\n  a(x); \\\n  b(x)\nint z;\n",
+                 "#define M(x) \\\n  n(x); \\\n  a(x); \\\n  b(x)\nint z;\n") ==
           "#define M(x) \\\n  n(x); \\\n  a(x); \\\n  b(x)\n#line 4\nint z;\n");
   }
   SECTION("arguments") {
-    CHECK(marked("f(1,\n  2,\n  3);\ng();\n", "f(1,\n  9,\n  2,\n  3);\ng();\n") == "f(1,\n  9,\n  2,\n  3);\n#line 4\ng();\n");
+    CHECK(marked("f(1,\n  2,\n  3);\ng();\n", "f(1,\n  9,\n  2,\n  3);\ng();\n") ==
+          "f(1,\n  9,\n  2,\n  3);\n#line 4\ng();\n");
   }
   SECTION("a comment") {
-    CHECK(marked("/* a\n b\n c */\nint x;\n", "/* a\n n\n b\n c */\nint x;\n") == "/* a\n n\n b\n c */\n#line 4\nint x;\n");
+    CHECK(marked("/* a\n b\n c */\nint x;\n", "/* a\n n\n b\n c */\nint x;\n") ==
+          "/* a\n n\n b\n c */\n#line 4\nint x;\n");
   }
   SECTION("parentheses in strings, characters and comments do not count") {
-    CHECK(marked("p(\"(\"); /* ( */ c = '('; // (\nx;\n", "n;\np(\"(\"); /* ( */ c = '('; // (\nx;\n").starts_with("n;\n#line 1\np("));
+    CHECK(marked("p(\"(\"); /* ( */ c = '('; // (\nx;\n", "n;\np(\"(\"); /* ( */ c = '('; // (\nx;\n")
+              .starts_with("n;\n#line 1\np("));
     CHECK(marked("a;\nx;\n", "a;\np(\"(\\\"(\"); // (\nx;\n").ends_with("#line 2\nx;\n"));
   }
 }
@@ -73,8 +79,10 @@ TEST_CASE("a mark in a branch that is not compiled does not spoil the count afte
 
 TEST_CASE("the compiler counts as in the original", "[line_marks]") {
   const std::string before = "#define W at __LINE__\nW;\nint f(int a,\n  int b);\nW;\n/* c\n */ W;\nW;\n";
-  const std::string after = "#define W at __LINE__\nint n;\nW;\nint f(int a, int c,\n  int d,\n  int b);\nW;\n/* c\n d\n */ W;\nW;\n";
-  CHECK(preprocessed(marked(before, after)) == "at 2 at 5 at 8 at 8 ");  // the line that a comment begins cannot be marked
+  const std::string after =
+      "#define W at __LINE__\nint n;\nW;\nint f(int a, int c,\n  int d,\n  int b);\nW;\n/* c\n d\n */ W;\nW;\n";
+  CHECK(preprocessed(marked(before, after)) ==
+        "at 2 at 5 at 8 at 8 ");  // the line that a comment begins cannot be marked
   CHECK(preprocessed(before) == "at 2 at 5 at 7 at 8 ");
 }
 

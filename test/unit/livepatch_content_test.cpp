@@ -19,10 +19,13 @@ namespace {
 constexpr uint64_t kDataFlags = kShfAlloc | kShfWrite;
 
 void livepatch(ObjectFixture& object) {
-  object.module({"license=GPL", "livepatch=Y", "name=livepatch_fix", "vermagic=6.1.0-56-cloud-amd64 SMP preempt mod_unload modversions "});
+  object.module({"license=GPL", "livepatch=Y", "name=livepatch_fix",
+                 "vermagic=6.1.0-56-cloud-amd64 SMP preempt mod_unload modversions "});
 }
 
-void put_word(BuilderSection& section, uint64_t offset, uint64_t value) { std::memcpy(section.data.data() + offset, &value, 8); }
+void put_word(BuilderSection& section, uint64_t offset, uint64_t value) {
+  std::memcpy(section.data.data() + offset, &value, 8);
+}
 
 /// A pointer to a string at `offset`.
 void put_string(ObjectFixture& object, test::Piece& piece, uint64_t offset, std::string_view text) {
@@ -149,7 +152,9 @@ TEST_CASE("static arrays written by hand, whatever the config makes of their siz
 TEST_CASE("what cannot be told for certain is not known", "[livepatch_content]") {
   ObjectFixture object;
   livepatch(object);
-  SECTION("no table at all") { object.function("f"); }
+  SECTION("no table at all") {
+    object.function("f");
+  }
   SECTION("an array that is one pointer off") {
     by_hand(object, 152, 168);
     object.section(".data.funcs_b").relas.front().relocations.back().offset += 8;
@@ -161,7 +166,9 @@ TEST_CASE("what cannot be told for certain is not known", "[livepatch_content]")
         .refers_to_section(8, test::kR64, ".rodata.str1.1", 400)
         .refers(16, test::kR64, "f");
   }
-  SECTION("half an entry") { object.table(".klp_diff.funcs", std::vector<std::byte>(48), kDataFlags); }
+  SECTION("half an entry") {
+    object.table(".klp_diff.funcs", std::vector<std::byte>(48), kDataFlags);
+  }
   const LivepatchContent content = livepatch_content(object.result());
   CHECK_FALSE(content.functions_known);
   CHECK(content.replaced.empty());
@@ -250,8 +257,10 @@ TEST_CASE("entries of kernel tables are counted in the layout that fits", "[live
   livepatch(object);
   object.function("f", std::vector<std::byte>(64));
   object.table("__jump_table", std::vector<std::byte>(48), kDataFlags);
-  test::Piece& old_alternatives = object.table(".altinstructions", std::vector<std::byte>(84), kShfAlloc);  // 7 x 12 or 6 x 14
-  for (uint64_t at = 0; at < 84; at += 14) old_alternatives.refers(at, test::kRPc32, "f").refers(at + 4, test::kRPc32, "f");
+  test::Piece& old_alternatives =
+      object.table(".altinstructions", std::vector<std::byte>(84), kShfAlloc);  // 7 x 12 or 6 x 14
+  for (uint64_t at = 0; at < 84; at += 14)
+    old_alternatives.refers(at, test::kRPc32, "f").refers(at + 4, test::kRPc32, "f");
   object.table("__bug_table", std::vector<std::byte>(30), kDataFlags);
   object.table(".parainstructions", std::vector<std::byte>(26));
   const LivepatchContent content = livepatch_content(object.result());

@@ -1,4 +1,5 @@
-// The writer against the reader, and against the system's readelf for what our own reader might get wrong in the same way.
+// The writer against the reader, and against the system's readelf for what our own reader might get wrong in the same
+// way.
 #include "elf/object_builder.h"
 
 #include <catch2/catch.hpp>
@@ -61,8 +62,10 @@ TEST_CASE("locals come before globals, and keep their order", "[object_builder]"
   std::vector<std::string> locals;
   for (const Symbol& symbol : elf.symbols()) {
     if (symbol.index == 0) continue;
-    if (!symbol.is_local()) seen_global = true;
-    else CHECK_FALSE(seen_global);
+    if (!symbol.is_local())
+      seen_global = true;
+    else
+      CHECK_FALSE(seen_global);
     if (symbol.is_local() && (symbol.is_function() || symbol.is_object())) locals.emplace_back(symbol.name);
   }
   CHECK(locals == std::vector<std::string>{"caller", "counter", "pointer", "says"});
@@ -94,7 +97,8 @@ TEST_CASE("a livepatch symbol keeps its reserved section index", "[object_builde
   symbol.bind = kStbWeak;
   symbol.place = SymbolPlace::livepatch;
   BuilderSymbol& klp = object.builder().add_symbol(symbol);
-  BuilderRelaSection rela{klp_rela_name("vmlinux", ".text.f"), kShfAlloc | kShfRelaLivepatch, {{1, test::kRPlt32, &klp, -4}}};
+  BuilderRelaSection rela{
+      klp_rela_name("vmlinux", ".text.f"), kShfAlloc | kShfRelaLivepatch, {{1, test::kRPlt32, &klp, -4}}};
   object.section(".text.f").relas.push_back(rela);
   const ElfObject elf = object.result();
   REQUIRE(elf.maybe_section(".klp.rela.vmlinux..text.f") != nullptr);
@@ -161,7 +165,8 @@ TEST_CASE("what cannot be written is an error that names the place", "[object_bu
 
   SECTION("relocation behind the end") {
     object.builder().relocations(text).push_back({4, test::kRPc32, &object.undefined("x"), 0});
-    CHECK_THROWS_WITH(object.result(), Catch::Contains(".rela.text.f") && Catch::Contains("entry 0") && Catch::Contains("0x4"));
+    CHECK_THROWS_WITH(object.result(),
+                      Catch::Contains(".rela.text.f") && Catch::Contains("entry 0") && Catch::Contains("0x4"));
   }
   SECTION("symbol of another object") {
     ObjectFixture other;

@@ -30,7 +30,9 @@ constexpr const char* kGitPatch =
     "-- \n"
     "2.39.0\n";
 
-std::vector<TouchedFile> parse(const std::string& text) { return parse_patch(text, "x.patch"); }
+std::vector<TouchedFile> parse(const std::string& text) {
+  return parse_patch(text, "x.patch");
+}
 
 std::vector<std::string> codes_of(const std::vector<std::string>& paths) {
   std::vector<TouchedFile> files;
@@ -62,7 +64,8 @@ TEST_CASE("a git patch with mail around it", "[patch_set]") {
 
 TEST_CASE("a plain diff -ru over two files, with CRLF and a missing newline", "[patch_set]") {
   const auto files = parse(
-      "diff -ru a/x.c b/x.c\n--- a/x.c\t2024-01-01 00:00:00 +0000\n+++ b/x.c\t2024-01-02 00:00:00 +0000\n@@ -5 +5,2 @@\n-old\n+new\n+more\n"
+      "diff -ru a/x.c b/x.c\n--- a/x.c\t2024-01-01 00:00:00 +0000\n+++ b/x.c\t2024-01-02 00:00:00 +0000\n@@ -5 +5,2 "
+      "@@\n-old\n+new\n+more\n"
       "\\ No newline at end of file\n--- a/y.c\r\n+++ b/y.c\r\n@@ -1 +0,0 @@\r\n-gone\r\n");
   REQUIRE(files.size() == 2);
   CHECK(files[0].hunks[0].old_start == 5);
@@ -104,9 +107,12 @@ TEST_CASE("what is no patch is an Error that names the place", "[patch_set]") {
   CHECK(message("").find("not a patch") != std::string::npos);
   CHECK(message("--- a/x.c\n+++ b/x.c\n@@ -1,x +1 @@\n").find("x.patch:3: malformed hunk header") != std::string::npos);
   CHECK(message("--- a/x.c\n+++ b/x.c\n@@ -1,4 +1,4 @@\n a\n").find("cut off") != std::string::npos);
-  CHECK(message("--- a/x.c\n+++ b/x.c\n@@ -1,1 +1,1 @@\n-a\n-b\n").find("do not match the counts") != std::string::npos);
-  CHECK(message("--- a/../x.c\n+++ b/../x.c\n@@ -1 +1 @@\n-a\n+b\n").find("leaves the kernel tree") != std::string::npos);
-  CHECK(message("--- /etc/passwd\n+++ /etc/passwd\n@@ -1 +1 @@\n-a\n+b\n").find("leaves the kernel tree") != std::string::npos);
+  CHECK(message("--- a/x.c\n+++ b/x.c\n@@ -1,1 +1,1 @@\n-a\n-b\n").find("do not match the counts") !=
+        std::string::npos);
+  CHECK(message("--- a/../x.c\n+++ b/../x.c\n@@ -1 +1 @@\n-a\n+b\n").find("leaves the kernel tree") !=
+        std::string::npos);
+  CHECK(message("--- /etc/passwd\n+++ /etc/passwd\n@@ -1 +1 @@\n-a\n+b\n").find("leaves the kernel tree") !=
+        std::string::npos);
   CHECK(message("diff --git a/f.bin b/f.bin\nGIT binary patch\nliteral 0\n").find("binary") != std::string::npos);
   CHECK(message("--- x.c\n+++ x.c\n@@ -1 +1 @@\n-a\n+b\n").find("no leading component") != std::string::npos);
 }
@@ -115,13 +121,18 @@ TEST_CASE("paths that cannot be patched are refused one by one", "[patch_set]") 
   CHECK(codes_of({"fs/Makefile", "fs/Kconfig", "net/Kbuild", "scripts/mod/modpost.c", "tools/objtool/check.c",
                   "arch/x86/kernel/vmlinux.lds.S", "arch/x86/entry/syscalls/syscall_64.tbl"}) ==
         std::vector<std::string>(7, "build-rules"));
-  CHECK(codes_of({"arch/x86/lib/memcpy_64.S", "arch/x86/boot/main.c", "arch/x86/boot/Makefile", "arch/x86/entry/vdso/vclock_gettime.c",
-                  "drivers/firmware/efi/libstub/efi-stub.c", "arch/x86/purgatory/purgatory.c", "arch/x86/realmode/rm/wakemain.c"}) ==
-        std::vector<std::string>{"asm-source", "special-image", "build-rules", "special-image", "special-image", "special-image", "special-image"});
+  CHECK(codes_of({"arch/x86/lib/memcpy_64.S", "arch/x86/boot/main.c", "arch/x86/boot/Makefile",
+                  "arch/x86/entry/vdso/vclock_gettime.c", "drivers/firmware/efi/libstub/efi-stub.c",
+                  "arch/x86/purgatory/purgatory.c", "arch/x86/realmode/rm/wakemain.c"}) ==
+        std::vector<std::string>{"asm-source", "special-image", "build-rules", "special-image", "special-image",
+                                 "special-image", "special-image"});
 }
 
 TEST_CASE("kernel code, and what is none, passes", "[patch_set]") {
-  CHECK(codes_of({"fs/a.c", "include/linux/fs.h", "arch/x86/realmode/init.c", "arch/x86/entry/vdso/vma.c", "arch/x86/include/asm/vdso/processor.h"}).empty());
-  CHECK(codes_of({"Documentation/Makefile", "Documentation/x.rst", "MAINTAINERS", "samples/Kconfig", "tools/testing/selftests/Makefile",
-                  "tools/power/x.c", "debian/changelog"}).empty());
+  CHECK(codes_of({"fs/a.c", "include/linux/fs.h", "arch/x86/realmode/init.c", "arch/x86/entry/vdso/vma.c",
+                  "arch/x86/include/asm/vdso/processor.h"})
+            .empty());
+  CHECK(codes_of({"Documentation/Makefile", "Documentation/x.rst", "MAINTAINERS", "samples/Kconfig",
+                  "tools/testing/selftests/Makefile", "tools/power/x.c", "debian/changelog"})
+            .empty());
 }

@@ -25,13 +25,23 @@ Report sample() {
   unit.unit = "fs/proc/meminfo.o";
   unit.object = "vmlinux";
   unit.identity = ReportIdentity{12, 0, 1};
-  unit.functions.push_back({"meminfo_proc_show", "changed", true, 0, 1234, 1240, "fs/proc/meminfo.c", 33, {"text differs at +0x1c"}});
-  unit.functions.push_back({"show_val_kb", "bundled", false, 2, 0, 40, "fs/proc/meminfo.c", 25, {"called by meminfo_proc_show", "inlined there before"}});
+  unit.functions.push_back(
+      {"meminfo_proc_show", "changed", true, 0, 1234, 1240, "fs/proc/meminfo.c", 33, {"text differs at +0x1c"}});
+  unit.functions.push_back({"show_val_kb",
+                            "bundled",
+                            false,
+                            2,
+                            0,
+                            40,
+                            "fs/proc/meminfo.c",
+                            25,
+                            {"called by meminfo_proc_show", "inlined there before"}});
   unit.data.push_back({"counter", "new", ".bss.counter", 8, {"used by meminfo_proc_show"}});
   unit.klp_relocations = 14;
   unit.special_entries = {{"__bug_table", 2}, {".altinstructions", 1}};
   report.units.push_back(unit);
-  report.findings.push_back({Severity::note, "line-only", "vmlinux", "fs/proc/meminfo.o", "f", "only a line number differs", ""});
+  report.findings.push_back(
+      {Severity::note, "line-only", "vmlinux", "fs/proc/meminfo.o", "f", "only a line number differs", ""});
   report.timing_ms = {{"compile", 1200}, {"diff", 35}, {"link", 1700}};
   return report;
 }
@@ -41,9 +51,10 @@ Report refused() {
   report.outcome = Outcome::refused;
   report.module.reset();
   report.units.clear();
-  report.findings = {{Severity::refusal, "not-traceable", "vmlinux", "fs/a.o", "f", "f has no ftrace site", "change a caller"},
-                     {Severity::refusal, "changed-data", "vmlinux", "fs/a.o", "table", "a table in use would change", ""},
-                     {Severity::warning, "static-local-reset", "", "", "n", "", ""}};
+  report.findings = {
+      {Severity::refusal, "not-traceable", "vmlinux", "fs/a.o", "f", "f has no ftrace site", "change a caller"},
+      {Severity::refusal, "changed-data", "vmlinux", "fs/a.o", "table", "a table in use would change", ""},
+      {Severity::warning, "static-local-reset", "", "", "n", "", ""}};
   return report;
 }
 
@@ -158,8 +169,10 @@ TEST_CASE("prose is wrapped, source is not", "[report]") {
   report.findings[0].message = words + "\n" + source + "\nend";
   bool found = false;
   for (const std::string& line : lines(report_text(report, false))) {
-    if (line == "   " + source) found = true;
-    else CHECK(line.size() <= kTextWidth);
+    if (line == "   " + source)
+      found = true;
+    else
+      CHECK(line.size() <= kTextWidth);
   }
   CHECK(found);
 }
@@ -201,7 +214,8 @@ TEST_CASE("the content of a livepatch as text and JSON", "[livepatch_report]") {
   content.functions_known = true;
   content.replaced.push_back({"vmlinux", "f", 2, "f", 20});
   elf::KlpSection section{".klp.rela.vmlinux..text.f", "vmlinux", {}};
-  for (const uint64_t at : {5, 9}) section.sites.push_back({".text.f", at, "f", at, "R_X86_64_PLT32", "vmlinux", "g", 0, -4});
+  for (const uint64_t at : {5, 9})
+    section.sites.push_back({".text.f", at, "f", at, "R_X86_64_PLT32", "vmlinux", "g", 0, -4});
   content.klp_sections.push_back(section);
   content.imports.push_back({"_printk", false, 0x12u});
   content.tables.push_back({"__bug_table", 24, 2});

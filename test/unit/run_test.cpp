@@ -38,7 +38,9 @@ TEST_CASE("a program that does not read its input does not hold us up", "[run]")
   CHECK(run({"true"}, options).status == 0);
 }
 
-TEST_CASE("without input, the program reads an end", "[run]") { CHECK(run({"cat"}).output.empty()); }
+TEST_CASE("without input, the program reads an end", "[run]") {
+  CHECK(run({"cat"}).output.empty());
+}
 
 TEST_CASE("directory and environment", "[run]") {
   RunOptions options;
@@ -65,7 +67,9 @@ TEST_CASE("a program over its time is ended, with its children", "[run]") {
   CHECK(Clock::now() - start < 10s);
 }
 
-TEST_CASE("a program ended by a signal has status 128 and more", "[run]") { CHECK(run({"sh", "-c", "kill -KILL $$"}).status == 137); }
+TEST_CASE("a program ended by a signal has status 128 and more", "[run]") {
+  CHECK(run({"sh", "-c", "kill -KILL $$"}).status == 137);
+}
 
 TEST_CASE("run_checked shows the last lines", "[run]") {
   CHECK(run_checked({"echo", "x"}) == "x\n");
@@ -73,6 +77,7 @@ TEST_CASE("run_checked shows the last lines", "[run]") {
     run_checked({"sh", "-c", "for i in $(seq 1 40); do echo line-$i; done; exit 7"});
     FAIL("no error");
   } catch (const Error& error) {
-    CHECK_THAT(error.what(), Catch::Contains("status 7") && Catch::Contains("line-40") && !Catch::Contains("line-20\n"));
+    CHECK_THAT(error.what(),
+               Catch::Contains("status 7") && Catch::Contains("line-40") && !Catch::Contains("line-20\n"));
   }
 }

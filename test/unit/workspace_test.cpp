@@ -22,7 +22,9 @@ struct Fixture {
     kernel.compiler = "gcc";
     kernel.source = work.path() / "source";
     kernel.cache = work.path() / "cache";
-    write("fs/proc/a.c", "#include \"../internal.h\"\n#include \"own.h\"\nint a(void)\n{\n\treturn VALUE + OWN;\n}\nint line(void)\n{\n\treturn __LINE__;\n}\n");
+    write("fs/proc/a.c",
+          "#include \"../internal.h\"\n#include \"own.h\"\nint a(void)\n{\n\treturn VALUE + OWN;\n}\nint "
+          "line(void)\n{\n\treturn __LINE__;\n}\n");
     write("fs/proc/own.h", "#define OWN 1\n");
     write("fs/b.c", "#include \"internal.h\"\nint b(void)\n{\n\treturn VALUE;\n}\n");
     write("fs/internal.h", "#define VALUE 1\n");
@@ -37,7 +39,10 @@ struct Fixture {
   }
 
   static Unit unit(const std::string& stem) {
-    return {stem + ".o", stem + ".c", fmt::format("gcc -Wp,-MMD,{0}.d -O1 -c -o {0}.o {0}.c ; true {0}.o", stem), {"vmlinux"}};
+    return {stem + ".o",
+            stem + ".c",
+            fmt::format("gcc -Wp,-MMD,{0}.d -O1 -c -o {0}.o {0}.c ; true {0}.o", stem),
+            {"vmlinux"}};
   }
 
   KernelIndex index() const {
@@ -116,7 +121,8 @@ TEST_CASE("a header reached through .. is the patched one", "[workspace]") {
   const auto index = f.index();
   std::string text = read_file(f.kernel.source / "fs/proc/a.c") + "int more;\n";
   std::string b = read_file(f.kernel.source / "fs/b.c") + "int more_b;\n";
-  const Built built = build(f, index, {f.patch({{"fs/proc/a.c", text}, {"fs/b.c", b}, {"fs/internal.h", "#define VALUE 77\n"}})});
+  const Built built =
+      build(f, index, {f.patch({{"fs/proc/a.c", text}, {"fs/b.c", b}, {"fs/internal.h", "#define VALUE 77\n"}})});
   CHECK(f.codes().empty());
   REQUIRE(built.units.size() == 2);
   for (const CompiledUnit& unit : built.units) {
@@ -130,9 +136,10 @@ TEST_CASE("a header reached through a directory that is not on the way to any pa
   f.write("include/deep/one.h", "#include \"../../fs/internal.h\"\n");
   f.write("fs/b.c", "#include \"../include/deep/one.h\"\nint b(void)\n{\n\treturn VALUE;\n}\n");
   const auto index = f.index();
-  const Built built = build(f, index, {f.patch({{"fs/b.c", read_file(f.kernel.source / "fs/b.c") + "int n;\n"},
-                                                {"fs/proc/a.c", read_file(f.kernel.source / "fs/proc/a.c") + "int n;\n"},
-                                                {"fs/internal.h", "#define VALUE 77\n"}})});
+  const Built built = build(f, index,
+                            {f.patch({{"fs/b.c", read_file(f.kernel.source / "fs/b.c") + "int n;\n"},
+                                      {"fs/proc/a.c", read_file(f.kernel.source / "fs/proc/a.c") + "int n;\n"},
+                                      {"fs/internal.h", "#define VALUE 77\n"}})});
   REQUIRE(built.units.size() == 2);
   CHECK(code(built.units[0].original, "b") != code(built.units[0].patched, "b"));
 }
@@ -153,7 +160,8 @@ TEST_CASE("originals are cached until something that made them changes", "[works
   const CompiledUnit changed = again();
   CHECK_FALSE(changed.original_cached);
   CHECK(code(changed.original, "b").find("0x2") != std::string::npos);
-  for (const auto& entry : fs::directory_iterator(f.kernel.cache / "originals/objects")) std::ofstream(entry.path()) << "damaged";
+  for (const auto& entry : fs::directory_iterator(f.kernel.cache / "originals/objects"))
+    std::ofstream(entry.path()) << "damaged";
   CHECK_FALSE(again().original_cached);
 }
 
@@ -174,7 +182,10 @@ TEST_CASE("a header that other units include is one refusal that counts them", "
     CHECK(f.codes().empty());
   }
   SECTION("the touched units are no reach") {
-    const auto touched = workspace.apply({f.patch({{"fs/proc/own.h", "#define OWN 2\n"}, {"fs/proc/a.c", read_file(f.kernel.source / "fs/proc/a.c") + "int n;\n"}})}, f.findings);
+    const auto touched =
+        workspace.apply({f.patch({{"fs/proc/own.h", "#define OWN 2\n"},
+                                  {"fs/proc/a.c", read_file(f.kernel.source / "fs/proc/a.c") + "int n;\n"}})},
+                        f.findings);
     CHECK(workspace.units_to_compile(touched, f.findings).size() == 1);
     CHECK(f.codes().empty());
   }
@@ -196,7 +207,11 @@ TEST_CASE("files that no unit compiles, and compiled files that go away", "[work
     CHECK(f.codes() == std::vector<std::string>{"not-built"});
   }
   SECTION("a new file and a new header that a touched file includes") {
-    const auto touched = workspace.apply({f.patch({{"fs/new.c", "int n = N;\n"}, {"fs/new.h", "#define N 3\n"}, {"fs/b.c", "#include \"new.h\"\n#include \"new.c\"\n" + read_file(f.kernel.source / "fs/b.c")}})}, f.findings);
+    const auto touched = workspace.apply(
+        {f.patch({{"fs/new.c", "int n = N;\n"},
+                  {"fs/new.h", "#define N 3\n"},
+                  {"fs/b.c", "#include \"new.h\"\n#include \"new.c\"\n" + read_file(f.kernel.source / "fs/b.c")}})},
+        f.findings);
     const auto units = workspace.units_to_compile(touched, f.findings);
     CHECK(f.codes().empty());
     CHECK(workspace.compile(units, touched, {}, f.findings).size() == 1);
@@ -219,7 +234,8 @@ TEST_CASE("code that is compiled into images, or that constants are generated fr
   Unit vdso{"arch/x86/entry/vdso/shared.o", "lib/shared.c", "gcc -c", {"vmlinux"}};
   const auto index = KernelIndex::from_units({offsets, vdso}, {});
   Workspace workspace(f.kernel, index, f.work.path() / "ws");
-  const auto touched = workspace.apply({f.patch({{"arch/x86/kernel/asm-offsets.c", "int x2;\n"}, {"lib/shared.c", "int y2;\n"}})}, f.findings);
+  const auto touched = workspace.apply(
+      {f.patch({{"arch/x86/kernel/asm-offsets.c", "int x2;\n"}, {"lib/shared.c", "int y2;\n"}})}, f.findings);
   CHECK(workspace.units_to_compile(touched, f.findings).empty());
   CHECK(f.codes() == std::vector<std::string>{"build-rules", "special-image"});
 }
@@ -242,13 +258,16 @@ TEST_CASE("an original that does not compile is an Error", "[workspace]") {
   f.write("fs/b.c", "int broken(\n");
   f.write("Makefile", "fs/b.o:\n\tfalse\n");
   const auto index = f.index();
-  CHECK_THROWS_WITH(build(f, index, {f.patch({{"fs/b.c", "int n;\n"}})}), Catch::Contains("the unpatched fs/b.c does not compile"));
+  CHECK_THROWS_WITH(build(f, index, {f.patch({{"fs/b.c", "int n;\n"}})}),
+                    Catch::Contains("the unpatched fs/b.c does not compile"));
 }
 
 TEST_CASE("a patch that does not compile shows the patched file's own line", "[workspace]") {
   Fixture f;
   const auto index = f.index();
-  const Built built = build(f, index, {f.patch({{"fs/b.c", "int n1;\nint n2;\n" + read_file(f.kernel.source / "fs/b.c") + "int broken(\n"}})});
+  const Built built =
+      build(f, index,
+            {f.patch({{"fs/b.c", "int n1;\nint n2;\n" + read_file(f.kernel.source / "fs/b.c") + "int broken(\n"}})});
   CHECK(built.units.empty());
   REQUIRE(f.codes() == std::vector<std::string>{"does-not-compile"});
   CHECK(f.findings.list()[0].message.find("fs/b.c:8") != std::string::npos);

@@ -1,7 +1,9 @@
 // klp-diff inspect: what a livepatch module contains, whoever made it.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include <memory>
 
 #include "commands.h"
 #include "options.h"
@@ -24,8 +26,10 @@ ExitStatus inspect(const CommonOptions& common, const InspectOptions& options) {
   }
   if (!options.json.empty()) {
     const std::string json = report::livepatch_json(content, KLP_VERSION);
-    if (options.json == "-") fmt::print("{}", json);
-    else write_file_atomically(options.json, json);
+    if (options.json == "-")
+      fmt::print("{}", json);
+    else
+      write_file_atomically(options.json, json);
   }
   return ExitStatus::ok;
 }

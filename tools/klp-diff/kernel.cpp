@@ -1,6 +1,6 @@
 // klp-diff kernel list|fetch|show|remove: the kernels in the cache.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <memory>
 
@@ -12,7 +12,9 @@
 namespace klp::tools {
 namespace {
 
-std::string in_megabytes(uint64_t bytes) { return fmt::format("{} MB", (bytes + 500'000) / 1'000'000); }
+std::string in_megabytes(uint64_t bytes) {
+  return fmt::format("{} MB", (bytes + 500'000) / 1'000'000);
+}
 
 void list() {
   for (const kernel::FetchedKernel& known : kernel::list_kernels()) {
@@ -54,7 +56,8 @@ void show(const kernel::KernelSelection& selection) {
 }  // namespace
 
 void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status) {
-  CLI::App* command = app.add_subcommand("kernel", "list, fetch, show or remove the kernels that patches can be built for");
+  CLI::App* command =
+      app.add_subcommand("kernel", "list, fetch, show or remove the kernels that patches can be built for");
   command->require_subcommand(1);
   const auto selection = std::make_shared<kernel::KernelSelection>();
   const auto name = std::make_shared<std::string>();
@@ -63,7 +66,8 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
     list();
     status = ExitStatus::ok;
   });
-  CLI::App* fetch = command->add_subcommand("fetch", "download, unpack, prepare and index a Debian kernel; goes on where it stopped");
+  CLI::App* fetch =
+      command->add_subcommand("fetch", "download, unpack, prepare and index a Debian kernel; goes on where it stopped");
   fetch->add_option("NAME", *name, "debian:6.1.0-56-cloud-amd64, or debian:6.1-cloud-amd64 for the newest")->required();
   fetch->callback([name] { fmt::print("{}\n", kernel::fetch_kernel(*name)); });
 
