@@ -190,7 +190,8 @@ class UnitAnalysis {
   void check_carried(const std::vector<Carried>& carried) {
     for (const Carried& c : carried) {
       if (is_init(*c.piece) || is_exit(*c.piece)) {
-        refuse("init-code", c.piece->name(), fmt::format("__init or __exit code or data is {}", c.because), "do not refer to it from code that is patched");
+        result_.findings.add({Severity::refusal, "init-code", in_.object, in_.unit, std::string(c.piece->name()),
+                              fmt::format("__init or __exit code or data is {}", c.because), "do not refer to it from code that is patched", false});
       }
     }
   }

@@ -180,7 +180,7 @@ class Planner {
   void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint) {
     const std::string key = code + "/" + message + "/" + std::string(site.owner->name());
     if (!told_.insert(key).second) return;
-    findings_.add({Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message, hint});
+    findings_.add({Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message, hint, false});
   }
 
   // --- strings ---

@@ -46,6 +46,7 @@ class Digest {
 }  // namespace
 
 std::string read_file(const fs::path& path) {
+  check(!fs::is_directory(path), "cannot read {}: it is a directory", path.string());
   std::ifstream in(path, std::ios::binary);
   if (!in) fail_system("cannot open", path);
   std::string content{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

@@ -22,6 +22,7 @@ struct Finding {
   std::string symbol;
   std::string message;
   std::string hint;  ///< what the user can do
+  bool acceptable = true;  ///< false: --accept does not reach this one, whatever its code
 };
 
 /// The list of findings of one run. The order of addition is kept within a rank; sorted() puts the true cause first.

@@ -143,7 +143,7 @@ class Conversation {
 
 std::string last_lines(const std::string& text, int count) {
   size_t start = text.size();
-  while (start > 0 && count >= 0) {
+  while (start > 0 && count > 0) {
     --start;
     if (text[start] == '\n' && start + 1 != text.size()) --count;
   }

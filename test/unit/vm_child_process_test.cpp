@@ -51,7 +51,7 @@ TEST_CASE("end() keeps the status", "[vm]") {
   CHECK(child.status() == 128 + SIGKILL);
 }
 
-TEST_CASE("a missing program is an error that names it", "[vm]") {
+TEST_CASE("a child that cannot be started is an error that names the program", "[vm]") {
   const klp::TempDir directory(klp::fs::temp_directory_path(), "child-test");
   CHECK_THROWS_WITH(ChildProcess({"no-such-program"}, directory.path(), "errors"), Catch::Contains("no-such-program"));
 }

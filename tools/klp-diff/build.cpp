@@ -45,6 +45,7 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
   sub->add_flag("--plan", o.plan, "stop before writing and print the plan");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
   sub->add_option("--work-dir", o.work_dir, "where the working directory is made (default: the system's temporary directory)");
+  sub->add_flag("!--no-cache", o.use_cache, "compile the originals anew, also those in the cache");
   sub->add_flag("--keep", o.keep, "keep the working directory");
   sub->callback([command, &common, &status] { status = run(*command, common); });
 }

@@ -108,7 +108,7 @@ class Build {
     const auto units = workspace.units_to_compile(touched, findings_);
 
     clock_.begin("compile");
-    const auto compiled = workspace.compile(units, touched, {options_.jobs, true}, findings_);
+    const auto compiled = workspace.compile(units, touched, {options_.jobs, options_.use_cache}, findings_);
     clock_.begin("diff");
     const std::unique_ptr<Shipped> binaries = shipped.get();
     analyse_units(compiled, index, *binaries);
@@ -170,6 +170,7 @@ class Build {
     }
     diff::UnitResult result = diff::analyse(input);
     findings_.add(result.findings);
+    if (options_.keep) result_.units.push_back({input.unit, object, pair.compiled->patched});
     report::ReportUnit unit = report_unit(input.unit, object, result);
     if (!pair.compiled->line_marks) unit.notes.push_back("compiled without #line marks: functions that only use __LINE__ may count as changed");
     result_.report.units.push_back(std::move(unit));
@@ -228,6 +229,7 @@ class Build {
     if (options_.plan && outcome == report::Outcome::ok) {
       for (const diff::PatchObject& plan : plans_) result_.plan += diff::dump(plan);
     }
+    if (options_.keep) result_.plans = std::move(plans_);
     result_.report.timing_ms = clock_.finish();
     return std::move(result_);
   }

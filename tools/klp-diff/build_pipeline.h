@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "diff/livepatch_module.h"
 #include "kernel/kernel.h"
 #include "report/report.h"
 
@@ -18,13 +19,22 @@ struct BuildOptions {
   unsigned jobs = 0;
   std::filesystem::path work_dir;  ///< empty: the system's temporary directory
   bool keep = false;               ///< keep the working directory and say where it is
+  bool use_cache = true;           ///< take compiled originals from the cache
   bool plan = false;               ///< stop before writing; the plan is in BuildResult
   std::vector<std::string> accept;
 };
 
+/// A unit as it was compiled, for one object.
+struct BuiltUnit {
+  std::string unit, object;
+  std::filesystem::path patched;  ///< the object made from the patched source
+};
+
 struct BuildResult {
   report::Report report;
-  std::string plan;  ///< text of the plan, when asked for
+  std::string plan;              ///< text of the plan, when asked for
+  std::vector<BuiltUnit> units;  ///< with BuildOptions::keep, for those who check the module against its origin
+  std::vector<diff::PatchObject> plans;  ///< likewise
 };
 
 /// Runs a build. Refusals are in the report; Errors are bad input and missing things.
