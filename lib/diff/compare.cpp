@@ -44,6 +44,7 @@ std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Inst
 
 bool is_content_only(const Piece& piece) {
   if (piece.kind == PieceKind::constant || is_private_static(piece) || is_constant_local(piece)) return true;
+  if (is_numbered_static(piece)) return !piece.section->is_writable();
   return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
 }
 
@@ -83,7 +84,10 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
   if (correlation_.patched_of(a.piece) != nullptr || correlation_.original_of(b.piece) != nullptr) return false;
   if (original_.arch().runs_before_patching_only(a.piece->section->name) && a.piece->section->name == b.piece->section->name) return true;
   if (is_content_only(*a.piece) && is_content_only(*b.piece)) return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
-  // Unnamed writable data is the same only where nothing moved.
+  // Writable data that could not be paired is the same only where nothing moved.
+  if (is_numbered_static(*a.piece) && is_numbered_static(*b.piece)) {
+    return a.piece->symbol->name == b.piece->symbol->name && a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
+  }
   return a.piece->kind == PieceKind::anonymous && b.piece->kind == PieceKind::anonymous && a.piece->section->name == b.piece->section->name &&
          a.piece->offset == b.piece->offset && a.piece->size == b.piece->size && a.offset == b.offset;
 }

@@ -17,15 +17,15 @@ std::string_view without_number(std::string_view name) {
   return name.substr(0, dot);
 }
 
-bool is_numbered_static(const Piece& piece) {
-  return piece.kind == PieceKind::object && piece.symbol != nullptr && piece.symbol->is_local() &&
-         without_number(piece.symbol->name) != piece.symbol->name;
-}
-
 /// Functions match by name; clones (f.isra.0, f.constprop.2) also when only their number differs.
 std::string clone_key(const Piece& piece) { return std::string(without_number(piece.symbol->name)); }
 
 }  // namespace
+
+bool is_numbered_static(const Piece& piece) {
+  return piece.kind == PieceKind::object && piece.symbol != nullptr && piece.symbol->is_local() &&
+         without_number(piece.symbol->name) != piece.symbol->name;
+}
 
 bool is_private_static(const Piece& piece) {
   if (piece.symbol == nullptr || !piece.symbol->is_local() || piece.kind != PieceKind::object) return false;

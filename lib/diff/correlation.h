@@ -53,6 +53,9 @@ Correlation correlate(const Pieces& original, const Pieces& patched, const elf::
 /// guard a message (__func__, __warned, ...).
 bool is_private_static(const Piece& piece);
 
+/// A local variable whose name ends in a number that gcc chose: a static local, or a compound literal at file scope.
+bool is_numbered_static(const Piece& piece);
+
 /// A static local of constant bytes (the __msg of NL_SET_ERR_MSG): where it cannot be paired its content is all that matters.
 bool is_constant_local(const Piece& piece);
 

@@ -65,4 +65,15 @@ decltype(auto) with_context(std::string_view context, Body&& body) {
   }
 }
 
+/// Runs `body`; an Error that leaves it without a hint gets this one.
+template <typename Body>
+decltype(auto) with_hint(std::string_view hint, Body&& body) {
+  try {
+    return std::forward<Body>(body)();
+  } catch (const Error& error) {
+    if (!error.hint().empty() || error.status() != ExitStatus::failed) throw;
+    throw Error(error.what(), std::string(hint), error.status());
+  }
+}
+
 }  // namespace klp

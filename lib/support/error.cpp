@@ -1,1 +1,0 @@
-#include "support/error.h"

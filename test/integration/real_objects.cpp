@@ -1,0 +1,92 @@
+// Units of the real kernel, compiled as recorded: each equals the shipped binary, and none differs from itself. 12 units spread over the
+// tree, 40 with KLP_TEST_ALL.
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <map>
+
+#include "diff/engine.h"
+#include "elf/symvers.h"
+#include "kernel/index.h"
+#include "kernel/replay.h"
+
+namespace klp {
+namespace {
+
+/// Not linked into vmlinux or a module as they are compiled: other address spaces, other stages of the boot.
+bool is_special(const std::string& unit) {
+  for (const char* part : {"/boot/", "/vdso", "realmode/", "purgatory/", "efi/libstub", "scripts/", "tools/", "usr/", "lib/vdso", ".mod.o", "/asm-offsets", "asn1.o", "samples/"}) {
+    if (unit.find(part) != std::string::npos) return true;
+  }
+  return false;
+}
+
+std::vector<const kernel::Unit*> spread(const kernel::KernelIndex& index, size_t count) {
+  std::vector<const kernel::Unit*> all;
+  for (const auto& [name, unit] : index.units()) {
+    if (unit.source.ends_with(".c") && name.ends_with(".o") && unit.objects.size() == 1 && !is_special(name)) all.push_back(&unit);
+  }
+  std::vector<const kernel::Unit*> chosen;
+  for (size_t i = 0; i < count; ++i) chosen.push_back(all[(2 * i + 1) * all.size() / (2 * count)]);
+  return chosen;
+}
+
+std::string describe(const diff::UnitResult& result) {
+  std::string text;
+  for (const Finding& f : result.findings.list()) text += fmt::format("{} {}: {}\n", f.code, f.symbol, f.message);
+  for (const diff::FunctionReport& f : result.functions) text += fmt::format("{} {}: {}\n", f.change, f.name, f.because.empty() ? "" : f.because[0]);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("real units equal the shipped kernel and themselves") {
+  const char* name = std::getenv("KLP_TEST_KERNEL");
+  const kernel::Kernel kernel = kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}});
+  const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
+  const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
+  const elf::SymbolIndex vmlinux_index(vmlinux);
+  const elf::Exports exports = elf::read_symvers(kernel.symvers);
+  const TempDir work(fs::temp_directory_path(), "klp-real-objects");
+
+  size_t functions = 0, matched = 0, overridden = 0;
+  for (const kernel::Unit* unit : spread(index, std::getenv("KLP_TEST_ALL") != nullptr ? 40 : 12)) {
+    INFO(unit->unit);
+    const fs::path object_path = work.path() / "unit.o";
+    const kernel::ReplayResult compiled = kernel::replay(*unit, kernel.source, kernel.source, object_path);
+    INFO(compiled.output);
+    REQUIRE(compiled.good);
+    const elf::ElfObject object = elf::ElfObject::read(object_path);
+    const std::string& owner = unit->objects.front();
+    std::optional<elf::ElfObject> module;
+    std::optional<elf::SymbolIndex> module_index;
+    if (owner != "vmlinux") {
+      const auto path = kernel::find_module(kernel, owner);
+      REQUIRE(path.has_value());
+      module = elf::ElfObject::read(*path);
+      module_index.emplace(*module);
+    }
+    diff::UnitInput input;
+    input.original = input.patched = &object;
+    input.unit = unit->unit;
+    input.object = owner;
+    input.shipped = module_index ? &*module_index : &vmlinux_index;
+    input.vmlinux = &vmlinux_index;
+    input.exports = &exports;
+    input.table_sizes.structs = index.struct_sizes();
+    const diff::UnitResult result = diff::analyse(input);
+    INFO(describe(result));
+    CHECK_FALSE(result.changed);
+    CHECK(result.functions.empty());
+    CHECK(result.data.empty());
+    CHECK(result.identity.different == 0);
+    CHECK(result.identity.absent == 0);
+    matched += result.identity.matched;
+    overridden += result.identity.overridden;
+    functions += result.identity.matched + result.identity.different + result.identity.absent + result.identity.overridden;
+  }
+  fmt::print("{} functions: {} equal the shipped ones, {} weak ones are overridden\n", functions, matched, overridden);
+  CHECK(functions > 50);
+}
+
+}  // namespace klp
