@@ -1,8 +1,9 @@
 // What the engine asks about an architecture.
 //
-// To add an architecture: derive from Arch in lib/arch/NAME/, answer the questions below for every relocation type that the compiler emits for
-// kernel objects (an unknown one is an Error, never a default), list the kernel's special tables with their owner fields, and add the
-// machine to arch_for(). Nothing outside lib/arch names a relocation type or a machine.
+// To add an architecture: derive from Arch in lib/arch/NAME/, answer the questions below for every relocation type that
+// the compiler emits for kernel objects (an unknown one is an Error, never a default), list the kernel's special tables
+// with their owner fields, and add the machine to arch_for(). Nothing outside lib/arch names a relocation type or a
+// machine.
 #pragma once
 
 #include <cstdint>
@@ -29,20 +30,23 @@ struct FieldKind {
 /// A kernel table that is cut into entries. An entry belongs to the function that its owner field points into.
 struct TableSpec {
   std::string_view section;
-  std::string_view entry_struct;  ///< kernel struct whose size is an entry's (from BTF/DWARF); empty: fixed_size holds
+  std::string_view
+      entry_struct{};  ///< kernel struct whose size is an entry's (from BTF/DWARF); empty: fixed_size holds
   uint32_t fixed_size = 0;
-  uint32_t owner_offset = 0;      ///< offset of the field that ties the entry to its function
-  std::string_view parallel;      ///< a second section with one record per entry (.orc_unwind for .orc_unwind_ip)
+  uint32_t owner_offset = 0;    ///< offset of the field that ties the entry to its function
+  std::string_view parallel{};  ///< a second section with one record per entry (.orc_unwind for .orc_unwind_ip)
   uint32_t parallel_size = 0;
-  bool compared = false;          ///< says something the code does not: part of the function's normal form
-  bool drop = false;              ///< never carried
-  std::vector<std::pair<uint32_t, uint32_t>> ignored;  ///< (offset, size) of bytes that are no functional difference (line numbers)
-  /// Position-dependent records that say what holds from an address on (ORC): a function needs the one in force at its start and an end mark.
+  bool compared = false;  ///< says something the code does not: part of the function's normal form
+  bool drop = false;      ///< never carried
+  std::vector<std::pair<uint32_t, uint32_t>>
+      ignored{};  ///< (offset, size) of bytes that are no functional difference (line numbers)
+  /// Position-dependent records that say what holds from an address on (ORC): a function needs the one in force at its
+  /// start and an end mark.
   bool ranges = false;
   /// Code copied over the site at load: offsets of the field that points to it and of its length byte.
-  std::optional<std::pair<uint32_t, uint32_t>> replacement;
+  std::optional<std::pair<uint32_t, uint32_t>> replacement{};
   /// Offset of the byte with the length of the site that is patched at load.
-  std::optional<uint32_t> site_length;
+  std::optional<uint32_t> site_length{};
 };
 
 class Arch {
@@ -57,8 +61,9 @@ class Arch {
   /// Name of a relocation type for messages, e.g. "R_X86_64_PC32".
   virtual std::string relocation_name(uint32_t type) const = 0;
 
-  /// Where the reference points to, relative to its symbol: the addend without the PC bias. `field_end_to_pc` is the number of bytes from
-  /// the field's start to the end of its instruction; 0 in data, where the base is the field itself.
+  /// Where the reference points to, relative to its symbol: the addend without the PC bias. `field_end_to_pc` is the
+  /// number of bytes from the field's start to the end of its instruction; 0 in data, where the base is the field
+  /// itself.
   virtual int64_t target_offset(const elf::Relocation& relocation, uint64_t field_to_pc) const = 0;
 
   /// The inverse: the addend that makes a field refer to `offset`.
@@ -67,14 +72,16 @@ class Arch {
   /// Whether the module loader applies this type (arch/*/kernel/module*.c).
   virtual bool loader_accepts(uint32_t type) const = 0;
 
-  /// Code that runs only until the kernel has patched its sites, which for a module happens before anything of it runs (.altinstr_aux).
+  /// Code that runs only until the kernel has patched its sites, which for a module happens before anything of it runs
+  /// (.altinstr_aux).
   virtual bool runs_before_patching_only(std::string_view section) const = 0;
 
   /// Relocation type of an address-sized absolute field, and of a 32-bit PC-relative one.
   virtual uint32_t absolute_type() const = 0;
   virtual uint32_t relative_type() const = 0;
 
-  /// Whether the function's code, with its relocations (offsets from the function's start), begins with a site that ftrace can redirect.
+  /// Whether the function's code, with its relocations (offsets from the function's start), begins with a site that
+  /// ftrace can redirect.
   virtual bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
                                uint64_t function_offset) const = 0;
 

@@ -29,8 +29,11 @@ class GraphMaker {
   void add_piece(const Piece& piece) {
     // Tables are reached through their owners, replacements through the entries.
     if (tables_.is_table(*piece.section) || (piece.section->is_exec() && piece.symbol == nullptr)) return;
-    for (const elf::Relocation& r : pieces_.relocations(piece)) add_reference(piece, r, false);
+    for (const elf::Relocation& r : pieces_.relocations(piece)) add_reference(piece, pieces_.resolve(r), false);
     if (piece.kind != PieceKind::function) return;
+    for (const elf::Instruction& i : pieces_.code(piece)) {
+      if (const auto outward = pieces_.outward_branch(piece, i)) add_reference(piece, *outward, false);
+    }
     const Piece* leader = pieces_.leader(&piece);
     if (leader != &piece) graph_.add_edge(number(leader), number(&piece), "part of");
     for (const TableEntry& entry : tables_.of(&piece)) add_entry(piece, entry);
@@ -40,14 +43,14 @@ class GraphMaker {
     for (const elf::Relocation* r : relocations_of(entry)) {
       const uint64_t field = r->offset - entry.offset;
       if (entry.spec->replacement && field == entry.spec->replacement->first) continue;
-      add_reference(owner, *r, true);
+      add_reference(owner, pieces_.resolve(*r), true);
     }
     const Replacement replacement = replacement_of(pieces_, entry);
-    for (const elf::Relocation* r : relocations_of(pieces_, replacement)) add_reference(owner, *r, false);
+    for (const elf::Relocation* r : relocations_of(pieces_, replacement))
+      add_reference(owner, pieces_.resolve(*r), false);
   }
 
-  void add_reference(const Piece& from, const elf::Relocation& relocation, bool in_table) {
-    const Reference reference = pieces_.resolve(relocation);
+  void add_reference(const Piece& from, const Reference& reference, bool in_table) {
     if (reference.kind != Reference::Kind::piece || reference.piece == &from) return;
     const Decision decision = policy_.decide(reference, from, in_table);
     if (decision.treatment == Treatment::carry || decision.treatment == Treatment::direct) {
@@ -67,7 +70,8 @@ class GraphMaker {
 std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry) {
   std::vector<const elf::Relocation*> result;
   const auto& all = entry.section->relocations;
-  auto at = std::lower_bound(all.begin(), all.end(), entry.offset, [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
+  auto at = std::lower_bound(all.begin(), all.end(), entry.offset,
+                             [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
   for (; at != all.end() && at->offset < entry.offset + entry.size; ++at) result.push_back(&*at);
   return result;
 }
@@ -81,7 +85,8 @@ Replacement replacement_of(const Pieces& pieces, const TableEntry& entry) {
   for (const elf::Relocation* r : relocations_of(entry)) {
     if (r->offset != entry.offset + field) continue;
     const Reference target = pieces.resolve(*r);
-    check(target.piece != nullptr && target.offset >= 0 && static_cast<uint64_t>(target.offset) + result.size <= target.piece->size,
+    check(target.piece != nullptr && target.offset >= 0 &&
+              static_cast<uint64_t>(target.offset) + result.size <= target.piece->size,
           "{}: entry at {:#x}: its replacement lies outside of any code", entry.section->name, entry.offset);
     result.piece = target.piece;
     result.start = static_cast<uint64_t>(target.offset);
@@ -100,7 +105,8 @@ std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const R
   return result;
 }
 
-std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy, const std::vector<Root>& roots) {
+std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy,
+                           const std::vector<Root>& roots) {
   const GraphMaker maker(patched, tables, policy);
   std::vector<size_t> numbers;
   std::unordered_map<size_t, std::string> reasons;
@@ -114,7 +120,8 @@ std::vector<Carried> close(const Pieces& patched, const Tables& tables, const Re
   for (const Reached& r : reached) {
     const Piece* piece = &patched.all()[r.node];
     const Piece* parent = r.parent == r.node ? nullptr : &patched.all()[r.parent];
-    result.push_back({piece, parent, parent == nullptr ? reasons[r.node] : fmt::format("{} {}", r.label, parent->name())});
+    result.push_back(
+        {piece, parent, parent == nullptr ? reasons[r.node] : fmt::format("{} {}", r.label, parent->name())});
   }
   return result;
 }

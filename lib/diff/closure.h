@@ -22,9 +22,11 @@ struct Root {
 };
 
 /// Needs the tables and the pieces of the patched object. The result is in the order of sections and offsets.
-std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy, const std::vector<Root>& roots);
+std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy,
+                           const std::vector<Root>& roots);
 
-/// Code that a table entry copies over its site at load: a range of a section of replacements. Size 0 when the entry has none.
+/// Code that a table entry copies over its site at load: a range of a section of replacements. Size 0 when the entry
+/// has none.
 struct Replacement {
   const Piece* piece = nullptr;
   uint64_t start = 0;  ///< in the piece

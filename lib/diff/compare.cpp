@@ -25,7 +25,8 @@ std::vector<std::byte> without_fields(const Pieces& pieces, const Piece& piece, 
   return result;
 }
 
-std::vector<const elf::Relocation*> relocations_in(const Pieces& pieces, const Piece& piece, uint64_t start, uint64_t size) {
+std::vector<const elf::Relocation*> relocations_in(const Pieces& pieces, const Piece& piece, uint64_t start,
+                                                   uint64_t size) {
   std::vector<const elf::Relocation*> result;
   for (const elf::Relocation& r : pieces.relocations(piece)) {
     const uint64_t at = r.offset - piece.offset;
@@ -48,6 +49,36 @@ bool is_content_only(const Piece& piece) {
   return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
 }
 
+/// What a reference means, in a few words for the chain of reasons.
+std::string describe(const Reference& r) {
+  constexpr size_t kShown = 32;
+  const auto with_offset = [&](std::string_view name) {
+    return r.offset == 0 ? std::string(name) : fmt::format("{}{:+#x}", name, r.offset);
+  };
+  switch (r.kind) {
+    case Reference::Kind::none:
+      return "nothing";
+    case Reference::Kind::string: {
+      std::string text;
+      for (const char c : r.string.substr(0, kShown)) text += c >= ' ' && c < 0x7f ? c : '.';
+      return fmt::format("\"{}{}\"", text, r.string.size() > kShown ? "..." : "");
+    }
+    case Reference::Kind::external:
+      return with_offset(r.symbol->name);
+    case Reference::Kind::piece:
+      break;
+  }
+  return r.piece->symbol == nullptr ? fmt::format("content of {}", r.piece->section->name)
+                                    : with_offset(r.piece->name());
+}
+
+std::string reference_change(uint64_t offset, const Reference& a, const Reference& b) {
+  const std::string before = describe(a);
+  const std::string after = describe(b);
+  if (before == after) return fmt::format("what {} at +{:#x} means differs", after, offset);
+  return fmt::format("{} instead of {} at +{:#x}", after, before, offset);
+}
+
 }  // namespace
 
 int64_t instruction_number(const Pieces& pieces, const Piece& function, int64_t offset) {
@@ -60,9 +91,13 @@ int64_t instruction_number(const Pieces& pieces, const Piece& function, int64_t 
   return number;
 }
 
-Comparison::Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Tables& original_tables,
-                       const Tables& patched_tables)
-    : original_(original), patched_(patched), correlation_(correlation), original_tables_(original_tables), patched_tables_(patched_tables) {}
+Comparison::Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation,
+                       const Tables& original_tables, const Tables& patched_tables)
+    : original_(original),
+      patched_(patched),
+      correlation_(correlation),
+      original_tables_(original_tables),
+      patched_tables_(patched_tables) {}
 
 bool Comparison::same_reference(const Reference& a, const Reference& b, int depth) const {
   if (a.kind != b.kind || a.branch != b.branch) return false;
@@ -82,14 +117,19 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
     return instruction_number(original_, *a.piece, a.offset) == instruction_number(patched_, *b.piece, b.offset);
   }
   if (correlation_.patched_of(a.piece) != nullptr || correlation_.original_of(b.piece) != nullptr) return false;
-  if (original_.arch().runs_before_patching_only(a.piece->section->name) && a.piece->section->name == b.piece->section->name) return true;
-  if (is_content_only(*a.piece) && is_content_only(*b.piece)) return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
+  if (original_.arch().runs_before_patching_only(a.piece->section->name) &&
+      a.piece->section->name == b.piece->section->name)
+    return true;
+  if (is_content_only(*a.piece) && is_content_only(*b.piece))
+    return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
   // Writable data that could not be paired is the same only where nothing moved.
   if (is_numbered_static(*a.piece) && is_numbered_static(*b.piece)) {
-    return a.piece->symbol->name == b.piece->symbol->name && a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
+    return a.piece->symbol->name == b.piece->symbol->name && a.offset == b.offset &&
+           same_content(*a.piece, *b.piece, depth + 1);
   }
-  return a.piece->kind == PieceKind::anonymous && b.piece->kind == PieceKind::anonymous && a.piece->section->name == b.piece->section->name &&
-         a.piece->offset == b.piece->offset && a.piece->size == b.piece->size && a.offset == b.offset;
+  return a.piece->kind == PieceKind::anonymous && b.piece->kind == PieceKind::anonymous &&
+         a.piece->section->name == b.piece->section->name && a.piece->offset == b.piece->offset &&
+         a.piece->size == b.piece->size && a.offset == b.offset;
 }
 
 bool Comparison::same_content(const Piece& a, const Piece& b, int depth) const {
@@ -97,19 +137,22 @@ bool Comparison::same_content(const Piece& a, const Piece& b, int depth) const {
   return a.size == b.size && depth < kMaxDepth && !bytes_difference(a, 0, b, 0, a.size, depth);
 }
 
-std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start, uint64_t size,
-                                                        int depth) const {
+std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b,
+                                                        uint64_t b_start, uint64_t size, int depth) const {
   const auto bytes_a = without_fields(original_, a, a_start, size);
   const auto bytes_b = without_fields(patched_, b, b_start, size);
   const auto mismatch = std::mismatch(bytes_a.begin(), bytes_a.end(), bytes_b.begin(), bytes_b.end());
-  if (mismatch.first != bytes_a.end()) return fmt::format("content differs at +{:#x}", mismatch.first - bytes_a.begin());
+  if (mismatch.first != bytes_a.end())
+    return fmt::format("content differs at +{:#x}", mismatch.first - bytes_a.begin());
   const auto refs_a = relocations_in(original_, a, a_start, size);
   const auto refs_b = relocations_in(patched_, b, b_start, size);
   if (refs_a.size() != refs_b.size()) return fmt::format("{} references instead of {}", refs_b.size(), refs_a.size());
   for (size_t i = 0; i < refs_a.size(); ++i) {
     const bool same_place = refs_a[i]->offset - a.offset - a_start == refs_b[i]->offset - b.offset - b_start;
-    if (!same_place || refs_a[i]->type != refs_b[i]->type || !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), depth)) {
-      return fmt::format("reference differs at +{:#x}", refs_a[i]->offset - a.offset);
+    if (!same_place || refs_a[i]->type != refs_b[i]->type ||
+        !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), depth)) {
+      return reference_change(refs_b[i]->offset - b.offset, original_.resolve(*refs_a[i]),
+                              patched_.resolve(*refs_b[i]));
     }
   }
   return std::nullopt;
@@ -117,10 +160,13 @@ std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t
 
 std::optional<std::string> Comparison::data_difference(const Piece& a, const Piece& b) const {
   if (a.size != b.size) return fmt::format("size {} instead of {} bytes", b.size, a.size);
-  if (a.section->is_writable() != b.section->is_writable()) return std::string("moved between constant and writable data");
+  if (a.section->is_writable() != b.section->is_writable())
+    return std::string("moved between constant and writable data");
   if (a.section->has_data() != b.section->has_data()) {
     // Zeros in .data and .bss are the same content.
-    const auto zero = [](const Piece& p) { return std::all_of(p.data().begin(), p.data().end(), [](std::byte x) { return x == std::byte{0}; }); };
+    const auto zero = [](const Piece& p) {
+      return std::all_of(p.data().begin(), p.data().end(), [](std::byte x) { return x == std::byte{0}; });
+    };
     if (!zero(a) || !zero(b)) return std::string("content differs");
   }
   return bytes_difference(a, 0, b, 0, a.size, 0);
@@ -147,12 +193,17 @@ std::optional<std::string> Comparison::code_difference(const Piece& a, const Pie
       if (without_fields(original_, a, x.offset, x.size) != without_fields(patched_, b, y.offset, y.size)) return place;
       for (size_t k = 0; k < refs_x.size(); ++k) {
         const bool same_place = refs_x[k]->offset - a.offset - x.offset == refs_y[k]->offset - b.offset - y.offset;
-        if (!same_place || refs_x[k]->type != refs_y[k]->type || !same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0)) {
-          return fmt::format("reference differs at +{:#x}", y.offset);
+        if (!same_place || refs_x[k]->type != refs_y[k]->type ||
+            !same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0)) {
+          return reference_change(y.offset, original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]));
         }
       }
+    } else if (const auto out_x = original_.outward_branch(a, x), out_y = patched_.outward_branch(b, y);
+               out_x || out_y) {
+      if (!out_x || !out_y || !same_reference(*out_x, *out_y, 0)) return place;
     } else if (instruction_number(original_, a, x.target) != instruction_number(patched_, b, y.target) ||
-               (instruction_number(original_, a, x.target) < 0 && x.target - static_cast<int64_t>(x.offset) != y.target - static_cast<int64_t>(y.offset))) {
+               (instruction_number(original_, a, x.target) < 0 &&
+                x.target - static_cast<int64_t>(x.offset) != y.target - static_cast<int64_t>(y.offset))) {
       return place;
     }
   }
@@ -172,15 +223,19 @@ std::optional<std::string> Comparison::table_difference(const Piece& a, const Pi
   const auto right = compared(patched_tables_.of(&b));
   for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
     if (left[i].spec != right[i].spec) return fmt::format("other entries in {}", right[i].section->name);
-    if (!same_entry(left[i], right[i], a, b)) return fmt::format("entry in {} differs (site +{:#x})", right[i].section->name, right[i].owner_offset);
+    if (!same_entry(left[i], right[i], a, b))
+      return fmt::format("entry in {} differs (site +{:#x})", right[i].section->name, right[i].owner_offset);
   }
   if (left.size() != right.size()) return fmt::format("{} table entries instead of {}", right.size(), left.size());
   return std::nullopt;
 }
 
-bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a, const Piece& function_b) const {
+bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a,
+                            const Piece& function_b) const {
   if (a.size != b.size) return false;
-  if (instruction_number(original_, function_a, a.owner_offset) != instruction_number(patched_, function_b, b.owner_offset)) return false;
+  if (instruction_number(original_, function_a, a.owner_offset) !=
+      instruction_number(patched_, function_b, b.owner_offset))
+    return false;
   const Piece* piece_a = original_.at(*a.section, a.offset);
   const Piece* piece_b = patched_.at(*b.section, b.offset);
   const uint64_t start_a = a.offset - piece_a->offset;
@@ -197,7 +252,9 @@ bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piec
   for (size_t i = 0; i < refs_a.size(); ++i) {
     if (refs_a[i]->offset - a.offset != refs_b[i]->offset - b.offset) return false;
     const bool replaced = a.spec->replacement && refs_a[i]->offset - a.offset == a.spec->replacement->first;
-    if (replaced ? !same_replacement(a, b) : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0)) return false;
+    if (replaced ? !same_replacement(a, b)
+                 : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0))
+      return false;
   }
   return true;
 }
@@ -215,12 +272,14 @@ bool Comparison::same_replacement(const TableEntry& a, const TableEntry& b) cons
   const Reference x = target(original_, a);
   const Reference y = target(patched_, b);
   if (x.piece == nullptr || y.piece == nullptr || x.offset < 0 || y.offset < 0) return false;
-  if (static_cast<uint64_t>(x.offset) + size > x.piece->size || static_cast<uint64_t>(y.offset) + size > y.piece->size) return false;
-  return !bytes_difference(*x.piece, static_cast<uint64_t>(x.offset), *y.piece, static_cast<uint64_t>(y.offset), size, 0);
+  if (static_cast<uint64_t>(x.offset) + size > x.piece->size || static_cast<uint64_t>(y.offset) + size > y.piece->size)
+    return false;
+  return !bytes_difference(*x.piece, static_cast<uint64_t>(x.offset), *y.piece, static_cast<uint64_t>(y.offset), size,
+                           0);
 }
 
-ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Comparison& comparison,
-                  const Tables& patched_tables) {
+ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation,
+                  const Comparison& comparison, const Tables& patched_tables) {
   ChangeSet result;
   std::map<const Piece*, std::string> changed;  // leaders
   for (const Piece& b : patched.all()) {

@@ -1,8 +1,8 @@
 // Comparison: what changed between paired pieces, in the normal form of functions.
 //
-// Normal form: the function's instructions without padding NOPs, direct branches as condition + target, every relocated field as what it refers to
-// (paired piece + offset, symbol + offset, string, constant's bytes), and the table entries it owns. Places inside a function count as
-// instruction numbers, so that a branch that became longer is no difference.
+// Normal form: the function's instructions without padding NOPs, direct branches as condition + target, every relocated
+// field as what it refers to (paired piece + offset, symbol + offset, string, constant's bytes), and the table entries
+// it owns. Places inside a function count as instruction numbers, so that a branch that became longer is no difference.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,11 @@ namespace klp::diff {
 
 class Comparison {
  public:
-  Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Tables& original_tables,
-             const Tables& patched_tables);
+  Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation,
+             const Tables& original_tables, const Tables& patched_tables);
 
-  /// Why two functions differ, e.g. "code differs at +0x1c"; nothing when they are equal. Their .cold parts are not looked at.
+  /// Why two functions differ, e.g. "code differs at +0x1c"; nothing when they are equal. Their .cold parts are not
+  /// looked at.
   std::optional<std::string> difference(const Piece& original, const Piece& patched) const;
 
   /// The same for data: size, bytes, references.
@@ -28,7 +29,8 @@ class Comparison {
  private:
   bool same_reference(const Reference& a, const Reference& b, int depth) const;
   bool same_content(const Piece& a, const Piece& b, int depth) const;
-  std::optional<std::string> bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start, uint64_t size, int depth) const;
+  std::optional<std::string> bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start,
+                                              uint64_t size, int depth) const;
   std::optional<std::string> code_difference(const Piece& a, const Piece& b) const;
   std::optional<std::string> table_difference(const Piece& a, const Piece& b) const;
   bool same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a, const Piece& function_b) const;
@@ -41,7 +43,8 @@ class Comparison {
   const Tables& patched_tables_;
 };
 
-/// The number of the first instruction at or behind `offset`, padding NOPs not counted; -1 when `offset` is outside the function.
+/// The number of the first instruction at or behind `offset`, padding NOPs not counted; -1 when `offset` is outside the
+/// function.
 int64_t instruction_number(const Pieces& pieces, const Piece& function, int64_t offset);
 
 struct FunctionChange {
@@ -59,13 +62,14 @@ struct DataChange {
 };
 
 struct ChangeSet {
-  std::vector<FunctionChange> functions;      ///< changed and new ones, leaders only (a .cold part counts as its parent), by patched order
-  std::vector<DataChange> data;               ///< paired data whose content or size changed
+  std::vector<FunctionChange>
+      functions;  ///< changed and new ones, leaders only (a .cold part counts as its parent), by patched order
+  std::vector<DataChange> data;                 ///< paired data whose content or size changed
   std::vector<const Piece*> removed_functions;  ///< of the original
   bool empty() const { return functions.empty() && data.empty(); }
 };
 
-ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation, const Comparison& comparison,
-                  const Tables& patched_tables);
+ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation,
+                  const Comparison& comparison, const Tables& patched_tables);
 
 }  // namespace klp::diff

@@ -1,7 +1,8 @@
 // Correlation: which piece of the original object is which of the patched one. Made once, final from then on.
 //
-// A wrong pair of data makes the patched code use another variable, so only what is certain is paired: functions and data by name; static
-// locals, whose numbers mean nothing, by their DWARF scope. What could be one of several stays unpaired and is remembered as ambiguous.
+// A wrong pair of data makes the patched code use another variable, so only what is certain is paired: functions and
+// data by name; static locals, whose numbers mean nothing, by their DWARF scope. What could be one of several stays
+// unpaired and is remembered as ambiguous.
 #pragma once
 
 #include <map>
@@ -28,8 +29,8 @@ class Correlation {
   const Piece* original_of(const Piece* patched) const { return find(to_original_, patched); }
   /// Data that may be an old variable, but it cannot be told which.
   bool is_ambiguous(const Piece* patched) const { return ambiguous_.count(patched) != 0; }
-  /// The original static local of the same function and name that `patched` was not paired with (its type differs): taking the patched one as new
-  /// would reset its value. Null when there is none.
+  /// The original static local of the same function and name that `patched` was not paired with (its type differs):
+  /// taking the patched one as new would reset its value. Null when there is none.
   const Piece* reset_original(const Piece* patched) const { return find(resets_, patched); }
 
   size_t size() const { return to_patched_.size(); }
@@ -49,14 +50,15 @@ class Correlation {
 Correlation correlate(const Pieces& original, const Pieces& patched, const elf::DebugInfo& original_debug,
                       const elf::DebugInfo& patched_debug);
 
-/// Statics that are copied with the code that uses them and never paired: their content is all that matters, or they only
-/// guard a message (__func__, __warned, ...).
+/// Statics that are copied with the code that uses them and never paired: their content is all that matters, or they
+/// only guard a message (__func__, __warned, ...).
 bool is_private_static(const Piece& piece);
 
 /// A local variable whose name ends in a number that gcc chose: a static local, or a compound literal at file scope.
 bool is_numbered_static(const Piece& piece);
 
-/// A static local of constant bytes (the __msg of NL_SET_ERR_MSG): where it cannot be paired its content is all that matters.
+/// A static local of constant bytes (the __msg of NL_SET_ERR_MSG): where it cannot be paired its content is all that
+/// matters.
 bool is_constant_local(const Piece& piece);
 
 }  // namespace klp::diff

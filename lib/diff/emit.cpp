@@ -11,7 +11,8 @@ namespace {
 
 class Emitter {
  public:
-  explicit Emitter(const PatchObject& plan) : plan_(plan), arch_(arch::arch_for(plan.machine)), builder_(plan.machine) {}
+  explicit Emitter(const PatchObject& plan)
+      : plan_(plan), arch_(arch::arch_for(plan.machine)), builder_(plan.machine) {}
 
   elf::ObjectBuilder run() {
     elf::BuilderSymbol file;
@@ -72,8 +73,10 @@ class Emitter {
 
   void add_functions() {
     if (plan_.functions.empty()) return;
-    elf::BuilderSection& strings = builder_.add_section({".rodata.klp_names", elf::kShtProgbits, elf::kShfAlloc, 1, 0, {}, 0, {}});
-    elf::BuilderSection& table = builder_.add_section({std::string(elf::kFuncsSection), elf::kShtProgbits, elf::kShfAlloc | elf::kShfWrite, 8, 0, {}, 0, {}});
+    elf::BuilderSection& strings =
+        builder_.add_section({".rodata.klp_names", elf::kShtProgbits, elf::kShfAlloc, 1, 0, {}, 0, {}});
+    elf::BuilderSection& table = builder_.add_section(
+        {std::string(elf::kFuncsSection), elf::kShtProgbits, elf::kShfAlloc | elf::kShfWrite, 8, 0, {}, 0, {}});
     const bool module = plan_.object != "vmlinux";
     const int64_t object_name = module ? add_string(strings, plan_.object) : 0;
     for (const PlanFunction& f : plan_.functions) {
@@ -105,6 +108,8 @@ class Emitter {
 
 }  // namespace
 
-elf::ObjectBuilder emit(const PatchObject& plan) { return Emitter(plan).run(); }
+elf::ObjectBuilder emit(const PatchObject& plan) {
+  return Emitter(plan).run();
+}
 
 }  // namespace klp::diff

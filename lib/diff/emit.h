@@ -6,8 +6,8 @@
 
 namespace klp::diff {
 
-/// The patch object: the plan's sections and symbols, klp references as weak undefined symbols with travel names, and the table of replaced
-/// functions (klp_abi.h) with its strings.
+/// The patch object: the plan's sections and symbols, klp references as weak undefined symbols with travel names, and
+/// the table of replaced functions (klp_abi.h) with its strings.
 elf::ObjectBuilder emit(const PatchObject& plan);
 
 }  // namespace klp::diff

@@ -19,8 +19,12 @@ std::string file_symbol(const elf::ElfObject& object) {
   return {};
 }
 
-bool is_init(const Piece& piece) { return piece.section->name.starts_with(".init"); }
-bool is_exit(const Piece& piece) { return piece.section->name.starts_with(".exit"); }
+bool is_init(const Piece& piece) {
+  return piece.section->name.starts_with(".init");
+}
+bool is_exit(const Piece& piece) {
+  return piece.section->name.starts_with(".exit");
+}
 
 /// All of one unit's analysis; the members are the phases' values, made in this order and const afterwards.
 class UnitAnalysis {
@@ -44,6 +48,7 @@ class UnitAnalysis {
     choose_roots();
     report_data_changes();
     report_lost_additions();
+    report_new_start_calls();
     // Fence: the roots are final. From here on "is this function replaced?" has one answer.
     if (!roots_.empty()) plan_module();
     result_.changed = !roots_.empty() || result_.findings.has_refusal();
@@ -52,14 +57,16 @@ class UnitAnalysis {
   }
 
  private:
-  void refuse(std::string code, std::string_view symbol, std::string message, std::string hint, Severity severity = Severity::refusal) {
-    result_.findings.add({severity, std::move(code), in_.object, in_.unit, std::string(symbol), std::move(message), std::move(hint)});
+  void refuse(std::string code, std::string_view symbol, std::string message, std::string hint,
+              Severity severity = Severity::refusal) {
+    result_.findings.add(
+        {severity, std::move(code), in_.object, in_.unit, std::string(symbol), std::move(message), std::move(hint)});
   }
 
   void report_identity() {
     if (!identity_) return;
-    result_.identity = {identity_->count(IdentityState::matched), identity_->count(IdentityState::different), identity_->count(IdentityState::absent),
-                        identity_->count(IdentityState::overridden)};
+    result_.identity = {identity_->count(IdentityState::matched), identity_->count(IdentityState::different),
+                        identity_->count(IdentityState::absent), identity_->count(IdentityState::overridden)};
   }
 
   /// A function that is not the shipped one may hide changed code that the shipped one has inlined.
@@ -67,7 +74,8 @@ class UnitAnalysis {
     if (!identity_ || !in_.check_identity) return;
     for (const FunctionIdentity& f : identity_->functions()) {
       if (f.state == IdentityState::matched || f.state == IdentityState::overridden || is_exit(*f.piece)) continue;
-      refuse("identity-mismatch", f.piece->name(), fmt::format("the compiled original is not the shipped function: {}", f.difference),
+      refuse("identity-mismatch", f.piece->name(),
+             fmt::format("the compiled original is not the shipped function: {}", f.difference),
              "check that source, config and compiler are those of the shipped kernel");
     }
   }
@@ -77,22 +85,55 @@ class UnitAnalysis {
       const Piece& piece = *change.patched;
       if (is_init(piece) || is_exit(piece)) {
         const bool init = is_init(piece);
-        refuse(init ? "init-code" : "exit-code", piece.name(), fmt::format("{} {}: {}", init ? "__init function" : "__exit function", change.original != nullptr ? "changed" : "added", change.reason),
-               init ? "it has already run; move what a running kernel needs into a callback" : "it cannot be redirected; leave it out of the patch");
+        refuse(init ? "init-code" : "exit-code", piece.name(),
+               fmt::format("{} {}: {}", init ? "__init function" : "__exit function",
+                           change.original != nullptr ? "changed" : "added", change.reason),
+               init ? "it has already run; move what a running kernel needs into a callback"
+                    : "it cannot be redirected; leave it out of the patch");
       } else if (change.kind == FunctionChange::Kind::added) {
+        if (refuse_moved(piece)) continue;
         if (is_wanted(piece)) roots_.push_back({&piece, "new function, used by another file of the patch"});
       } else if (is_overridden(*change.original)) {
-        refuse("identity-mismatch", piece.name(), "the change is in a weak function that the shipped kernel overrides: it has no effect and is left out", "", Severity::warning);
+        refuse("identity-mismatch", piece.name(),
+               "the change is in a weak function that the shipped kernel overrides: it has no effect and is left out",
+               "", Severity::warning);
       } else {
         add_root(change);
       }
     }
-    for (const Piece* removed : changes_.removed_functions) add_function(*removed, "removed", false, 0, removed->size, 0, {"no longer in the patched source"});
+    choose_new_data();
+    for (const Piece* removed : changes_.removed_functions)
+      add_function(*removed, "removed", false, 0, removed->size, 0, {"no longer in the patched source"});
   }
 
   bool is_wanted(const Piece& piece) const {
     const auto wanted = [&](const elf::Symbol* s) { return !s->is_local() && in_.wanted.count(s->name) != 0; };
     return wanted(piece.symbol) || std::any_of(piece.aliases.begin(), piece.aliases.end(), wanted);
+  }
+
+  /// New variables that other units refer to, though perhaps nothing that changes here does.
+  void choose_new_data() {
+    for (const Piece& piece : patched_.all()) {
+      if (piece.kind != PieceKind::object || correlation_.original_of(&piece) != nullptr ||
+          patched_tables_.is_table(*piece.section))
+        continue;
+      if (is_init(piece) || is_exit(piece) || refuse_moved(piece)) continue;
+      if (is_wanted(piece)) roots_.push_back({&piece, "new variable, used by another file of the patch"});
+    }
+  }
+
+  /// A global that is new in this unit but not in the kernel was moved here, or takes the place of a weak one: a second
+  /// copy would split a variable's state, and nothing would call a function's.
+  bool refuse_moved(const Piece& piece) {
+    if (in_.shipped == nullptr || piece.symbol->is_local()) return false;
+    const elf::Symbol* there = in_.shipped->maybe_global(piece.symbol->name);
+    if (there == nullptr || !there->is_defined()) return false;
+    refuse(
+        "ambiguous-symbol", piece.name(),
+        fmt::format("new in this file, but {} has a symbol of this name already: moved here, or overriding a weak one",
+                    in_.object),
+        "leave it where it was");
+    return true;
   }
 
   bool is_overridden(const Piece& original) const {
@@ -103,8 +144,10 @@ class UnitAnalysis {
   void add_root(const FunctionChange& change) {
     const Piece& original = *change.original;
     if (!patched_.arch().has_ftrace_site(original.data(), original_.relocations(original), original.offset)) {
-      refuse("not-traceable", change.patched->name(), fmt::format("changed ({}), but it has no ftrace site to redirect it at", change.reason),
-             "change its callers instead: functions marked notrace or inline, and files built without -pg, cannot be redirected");
+      refuse("not-traceable", change.patched->name(),
+             fmt::format("changed ({}), but it has no ftrace site to redirect it at", change.reason),
+             "change its callers instead: functions marked notrace or inline, and files built without -pg, cannot be "
+             "redirected");
       return;
     }
     roots_.push_back({change.patched, change.reason});
@@ -116,23 +159,60 @@ class UnitAnalysis {
       const Piece& piece = *change.patched;
       if (patched_.arch().runs_before_patching_only(piece.section->name)) continue;
       const bool init = is_init(piece) || is_exit(piece);
-      const bool export_table = piece.section->name.starts_with("__ksymtab") || piece.section->name.starts_with("___ksymtab");
+      const bool export_table =
+          piece.section->name.starts_with("__ksymtab") || piece.section->name.starts_with("___ksymtab");
       if (export_table) continue;
-      refuse(init ? "init-code" : "changed-data", piece.name(), fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel", piece.section->name, change.reason),
-             init ? "it is gone from memory; leave it out of the patch" : "a livepatch replaces code only; set the new value in a callback, or keep new state in a shadow variable");
-      result_.data.push_back({std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change.reason}});
+      refuse(init ? "init-code" : "changed-data", piece.name(),
+             fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel",
+                         piece.section->name, change.reason),
+             init ? "it is gone from memory; leave it out of the patch"
+                  : "a livepatch replaces code only; set the new value in a callback, or keep new state in a shadow "
+                    "variable");
+      result_.data.push_back(
+          {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change.reason}});
+    }
+  }
+
+  /// Functions that a section of start-up calls refers to. The names of its entries hold counters and line numbers and
+  /// say nothing.
+  static std::set<std::string> start_calls(const Pieces& pieces) {
+    std::set<std::string> result;
+    for (const elf::Section& section : pieces.object().sections()) {
+      if (!section.name.starts_with(".initcall") && !section.name.starts_with(".con_initcall")) continue;
+      for (const elf::Relocation& r : section.relocations) {
+        if (pieces.arch().field_kind(r).width == 0) continue;
+        const Reference reference = pieces.resolve(r);
+        if (reference.kind == Reference::Kind::piece) result.insert(std::string(reference.piece->name()));
+        if (reference.kind == Reference::Kind::external) result.insert(std::string(reference.symbol->name));
+      }
+    }
+    return result;
+  }
+
+  void report_new_start_calls() {
+    const std::set<std::string> before = start_calls(original_);
+    for (const std::string& name : start_calls(patched_)) {
+      if (before.count(name) == 0)
+        refuse("init-code", name, "the patch has it called at boot, which is over",
+               "call it from a callback, or leave it out of the patch");
     }
   }
 
   /// New content of sections that only mean something while a module or the kernel starts would be lost without a word.
   void report_lost_additions() {
     for (const Piece& piece : patched_.all()) {
-      if (piece.symbol == nullptr || piece.kind == PieceKind::function || correlation_.original_of(&piece) != nullptr) continue;
+      if (piece.symbol == nullptr || piece.kind == PieceKind::function || correlation_.original_of(&piece) != nullptr)
+        continue;
       const std::string_view section = piece.section->name;
-      if (section.starts_with("___ksymtab") || section.starts_with("__ksymtab+") || section.starts_with("__ksymtab_gpl") || section == "__ksymtab") {
-        refuse("dropped-export", piece.name(), "the new export is left out: a livepatch must not export symbols of the kernel", "", Severity::note);
-      } else if (section == "__param" || section == "__tracepoints" || section == "_ftrace_events" || section == "__modver") {
-        refuse("unsupported-section", piece.name(), fmt::format("adds an entry to {}, which the kernel reads only at start", section), "leave it out of the patch");
+      if (section.starts_with("___ksymtab") || section.starts_with("__ksymtab+") ||
+          section.starts_with("__ksymtab_gpl") || section == "__ksymtab") {
+        refuse("dropped-export", piece.name(),
+               "the new export is left out: a livepatch must not export symbols of the kernel", "", Severity::note);
+      } else if (section == "__param" || section == "__tracepoints" || section == "_ftrace_events" ||
+                 section == "__modver") {
+        refuse("unsupported-section", piece.name(),
+               fmt::format("adds an entry to {}, which the kernel reads only at start", section),
+               "leave it out of the patch");
       }
     }
   }
@@ -173,11 +253,13 @@ class UnitAnalysis {
       if (original == nullptr) continue;
       const elf::Symbol* shipped = identity_ ? identity_->shipped_symbol(*original) : nullptr;
       if (shipped == nullptr || !shipped->is_defined()) {
-        refuse("missing-symbol", root.piece->name(), fmt::format("the shipped {} has no such function", in_.object), "check that source, config and compiler are those of the shipped kernel");
+        refuse("missing-symbol", root.piece->name(), fmt::format("the shipped {} has no such function", in_.object),
+               "check that source, config and compiler are those of the shipped kernel");
         continue;
       }
       if (!elf::SymbolIndex::in_kallsyms(*shipped, in_.object != "vmlinux")) {
-        refuse("missing-symbol", root.piece->name(), "the function is not in the kernel's symbol table", "it cannot be redirected");
+        refuse("missing-symbol", root.piece->name(), "the function is not in the kernel's symbol table",
+               "it cannot be redirected");
         continue;
       }
       PlanFunction f;
@@ -191,7 +273,8 @@ class UnitAnalysis {
     for (const Carried& c : carried) {
       if (is_init(*c.piece) || is_exit(*c.piece)) {
         result_.findings.add({Severity::refusal, "init-code", in_.object, in_.unit, std::string(c.piece->name()),
-                              fmt::format("__init or __exit code or data is {}", c.because), "do not refer to it from code that is patched", false});
+                              fmt::format("__init or __exit code or data is {}", c.because),
+                              "do not refer to it from code that is patched", false});
       }
     }
   }
@@ -205,21 +288,28 @@ class UnitAnalysis {
       const Piece* piece = c.piece;
       if (piece->symbol == nullptr) continue;
       std::vector<std::string> because;
-      for (const Carried* at = &c; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent)) because.push_back(at->because);
+      for (const Carried* at = &c; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent))
+        because.push_back(at->because);
       const Piece* original = correlation_.original_of(piece);
       if (piece->kind == PieceKind::function) {
         const auto found = replaced.find(piece);
         const bool is_replaced = found != replaced.end();
-        const char* change = is_replaced ? "changed" : original != nullptr || patched_.leader(piece) != piece ? "bundled" : "new";
-        add_function(*piece, change, is_replaced, is_replaced ? found->second->sympos : 0, original != nullptr ? original->size : 0, piece->size, because);
+        const char* change = is_replaced                                              ? "changed"
+                             : original != nullptr || patched_.leader(piece) != piece ? "bundled"
+                                                                                      : "new";
+        add_function(*piece, change, is_replaced, is_replaced ? found->second->sympos : 0,
+                     original != nullptr ? original->size : 0, piece->size, because);
       } else {
-        result_.data.push_back({std::string(piece->name()), "new", std::string(piece->section->name), piece->size, because});
+        result_.data.push_back(
+            {std::string(piece->name()), "new", std::string(piece->section->name), piece->size, because});
       }
     }
   }
 
-  void add_function(const Piece& piece, const char* change, bool patched, uint64_t sympos, uint64_t old_size, uint64_t new_size, std::vector<std::string> because) {
-    FunctionReport report{std::string(piece.name()), change, patched, sympos, old_size, new_size, {}, 0, std::move(because)};
+  void add_function(const Piece& piece, const char* change, bool patched, uint64_t sympos, uint64_t old_size,
+                    uint64_t new_size, std::vector<std::string> because) {
+    FunctionReport report{std::string(piece.name()), change, patched, sympos, old_size, new_size, {}, 0,
+                          std::move(because)};
     const std::string plain = report.name.substr(0, report.name.find('.'));
     const auto& places = std::string_view(change) == "removed" ? original_debug_.functions : patched_debug_.functions;
     if (const auto place = places.find(plain); place != places.end()) {
@@ -246,7 +336,8 @@ class UnitAnalysis {
 
 UnitResult analyse(const UnitInput& input) {
   check(input.original->type() == 1 && input.patched->type() == 1, "{}: not a relocatable object", input.unit);
-  check(input.original->machine() == input.patched->machine(), "{}: the two objects are for different machines", input.unit);
+  check(input.original->machine() == input.patched->machine(), "{}: the two objects are for different machines",
+        input.unit);
   return with_context(input.unit, [&] { return UnitAnalysis(input).run(); });
 }
 
@@ -255,7 +346,8 @@ std::set<std::string, std::less<>> new_globals(const elf::ElfObject& original, c
   for (const elf::Symbol& s : patched.symbols()) {
     if (!s.is_defined() || s.is_local() || s.is_section()) continue;
     const auto before = original.symbols_named(s.name);
-    if (std::none_of(before.begin(), before.end(), [](const elf::Symbol* b) { return !b->is_local(); })) result.emplace(s.name);
+    if (std::none_of(before.begin(), before.end(), [](const elf::Symbol* b) { return !b->is_local(); }))
+      result.emplace(s.name);
   }
   return result;
 }

@@ -18,9 +18,9 @@ namespace klp::diff {
 struct UnitInput {
   const elf::ElfObject* original = nullptr;
   const elf::ElfObject* patched = nullptr;
-  std::string unit;                            ///< "fs/proc/meminfo.o"
-  std::string object = "vmlinux";              ///< or the module's name
-  const elf::SymbolIndex* shipped = nullptr;   ///< of the object
+  std::string unit;                           ///< "fs/proc/meminfo.o"
+  std::string object = "vmlinux";             ///< or the module's name
+  const elf::SymbolIndex* shipped = nullptr;  ///< of the object
   const elf::SymbolIndex* vmlinux = nullptr;
   const elf::Exports* exports = nullptr;
   TableSizes table_sizes;
@@ -31,7 +31,7 @@ struct UnitInput {
 
 struct FunctionReport {
   std::string name;
-  std::string change;  ///< changed, new, removed, lifted, bundled
+  std::string change;    ///< changed, new, removed, lifted, bundled
   bool patched = false;  ///< redirected by a klp_func
   uint64_t sympos = 0;
   uint64_t old_size = 0, new_size = 0;
@@ -64,8 +64,8 @@ struct UnitResult {
 /// Compares, decides and plans one unit. Errors only for malformed objects; everything about the patch is a finding.
 UnitResult analyse(const UnitInput& input);
 
-/// Names of globals that `patched` defines and the original does not, and names that `patched` leaves undefined: what units of one patch
-/// may owe each other.
+/// Names of globals that `patched` defines and the original does not, and names that `patched` leaves undefined: what
+/// units of one patch may owe each other.
 std::set<std::string, std::less<>> new_globals(const elf::ElfObject& original, const elf::ElfObject& patched);
 std::set<std::string, std::less<>> undefined_names(const elf::ElfObject& patched);
 

@@ -12,29 +12,29 @@ namespace {
 
 constexpr int kMaxDepth = 4;
 
-std::string_view without_number(std::string_view name) {
-  const size_t end = name.find_last_not_of("0123456789");
-  return end != std::string_view::npos && end + 1 < name.size() && name[end] == '.' ? name.substr(0, end) : name;
-}
-
 /// Compares one function, or data behind a reference, with shipped bytes.
 class Matcher {
  public:
-  Matcher(const Pieces& original, const ShippedCode& shipped, const Identity& identity) : original_(original), shipped_(shipped), identity_(identity) {}
+  Matcher(const Pieces& original, const ShippedCode& shipped, const Identity& identity)
+      : original_(original), shipped_(shipped), identity_(identity) {}
 
-  std::optional<std::string> code(const Piece& piece, const elf::Section& section, uint64_t offset, uint64_t size) const {
-    if (!section.has_data() || offset + size > section.data.size()) return std::string("lies outside of its section");
+  std::optional<std::string> code(const Piece& piece, const elf::Section& section, uint64_t offset,
+                                  uint64_t size) const {
+    if (!section.has_data() || offset > section.data.size() || size > section.data.size() - offset)
+      return std::string("lies outside of its section");
     const auto theirs_bytes = section.data.subspan(offset, size);
     const auto theirs_all = original_.disassembler().decode(theirs_bytes);
     const auto ours = strip(original_.code(piece));
     const auto theirs = strip(theirs_all);
     for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
       if (!same_instruction(piece, *ours[i], section, offset, *theirs[i], theirs_all)) {
-        return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", ours[i]->offset, original_.disassembler().text(piece.data(), ours[i]->offset),
+        return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", ours[i]->offset,
+                           original_.disassembler().text(piece.data(), ours[i]->offset),
                            original_.disassembler().text(theirs_bytes, theirs[i]->offset));
       }
     }
-    if (ours.size() != theirs.size()) return fmt::format("{} instructions compiled, {} shipped", ours.size(), theirs.size());
+    if (ours.size() != theirs.size())
+      return fmt::format("{} instructions compiled, {} shipped", ours.size(), theirs.size());
     return std::nullopt;
   }
 
@@ -57,17 +57,24 @@ class Matcher {
     return n;
   }
 
-  bool same_instruction(const Piece& piece, const elf::Instruction& x, const elf::Section& section, uint64_t start, const elf::Instruction& y,
-                        const std::vector<elf::Instruction>& theirs) const {
+  bool same_instruction(const Piece& piece, const elf::Instruction& x, const elf::Section& section, uint64_t start,
+                        const elf::Instruction& y, const std::vector<elf::Instruction>& theirs) const {
     if (x.flow != y.flow || x.condition != y.condition) return false;
     const elf::Relocation* only = nullptr;
     std::vector<const elf::Relocation*> refs;
     for (const elf::Relocation& r : original_.relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
-      if (at >= x.offset && at < x.offset + x.size && original_.arch().field_kind(r).width > 0) refs.push_back(only = &r);
+      if (at >= x.offset && at < x.offset + x.size && original_.arch().field_kind(r).width > 0)
+        refs.push_back(only = &r);
     }
     if (x.flow != elf::Flow::none) {
-      if (refs.empty()) return number(original_.code(piece), x.target, piece.size) == number(theirs, y.target, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size);
+      if (const auto outward = original_.outward_branch(piece, x)) {
+        const auto spot = shipped_.at(section, static_cast<int64_t>(start) + y.target);
+        return spot && same_target(*outward, *spot, 0);
+      }
+      if (refs.empty())
+        return number(original_.code(piece), x.target, piece.size) ==
+               number(theirs, y.target, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size);
       if (refs.size() != 1) return false;
       const Reference reference = original_.resolve(*only);
       // The shipped branch may be shorter: its displacement is the instruction's last field, in whatever width.
@@ -78,7 +85,8 @@ class Matcher {
       return spot && same_target(reference, *spot, 0);
     }
     if (x.size != y.size) return false;
-    std::vector<std::byte> a(piece.data().begin() + static_cast<int64_t>(x.offset), piece.data().begin() + static_cast<int64_t>(x.offset + x.size));
+    std::vector<std::byte> a(piece.data().begin() + static_cast<int64_t>(x.offset),
+                             piece.data().begin() + static_cast<int64_t>(x.offset + x.size));
     const auto shipped_bytes = section.data.subspan(start + y.offset, y.size);
     std::vector<std::byte> b(shipped_bytes.begin(), shipped_bytes.end());
     for (const elf::Relocation* r : refs) {
@@ -113,13 +121,16 @@ class Matcher {
       if (there.section != spot.section) continue;
       const auto offset = static_cast<int64_t>(spot.offset - there.offset);
       if (offset == reference.offset) return true;
-      if (piece.kind == PieceKind::function && offset >= 0 && static_cast<uint64_t>(offset) <= candidate->size && same_place_inside(piece, reference.offset, *candidate, there, offset)) return true;
+      if (piece.kind == PieceKind::function && offset >= 0 && static_cast<uint64_t>(offset) <= candidate->size &&
+          same_place_inside(piece, reference.offset, *candidate, there, offset))
+        return true;
     }
     return is_private_static(piece) && same_data(piece, reference.offset, spot, depth);
   }
 
   /// A place inside a function (the start of a switch case, a .cold part) counts as an instruction number.
-  bool same_place_inside(const Piece& piece, int64_t ours, const elf::Symbol& symbol, const Spot& start, int64_t theirs) const {
+  bool same_place_inside(const Piece& piece, int64_t ours, const elf::Symbol& symbol, const Spot& start,
+                         int64_t theirs) const {
     if (!start.section->has_data() || start.offset + symbol.size > start.section->data.size()) return false;
     const auto code = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
     return number(original_.code(piece), ours, piece.size) == number(code, theirs, symbol.size);
@@ -132,11 +143,13 @@ class Matcher {
   }
 
   bool same_external(const Reference& reference, const Spot& spot) const {
-    if (spot.undefined != nullptr) return spot.undefined->name == reference.symbol->name && static_cast<int64_t>(spot.offset) == reference.offset;
+    if (spot.undefined != nullptr)
+      return spot.undefined->name == reference.symbol->name && static_cast<int64_t>(spot.offset) == reference.offset;
     const elf::Symbol* global = shipped_.index().maybe_global(reference.symbol->name);
     if (global == nullptr) {
       // A weak reference to nothing is linked as address zero.
-      return reference.symbol->bind == elf::kStbWeak && spot.section == nullptr && static_cast<int64_t>(spot.offset) == reference.offset;
+      return reference.symbol->bind == elf::kStbWeak && spot.section == nullptr &&
+             static_cast<int64_t>(spot.offset) == reference.offset;
     }
     const Spot there = shipped_.spot_of(*global);
     if (there.section == spot.section) return static_cast<int64_t>(spot.offset - there.offset) == reference.offset;
@@ -152,14 +165,17 @@ class Matcher {
     const std::string_view text = reference.string;
     const uint64_t width = 1;
     if (spot.offset > data.size() || data.size() - spot.offset < text.size() + width) return false;
-    return std::memcmp(data.data() + spot.offset, text.data(), text.size()) == 0 && data[spot.offset + text.size()] == std::byte{0};
+    return std::memcmp(data.data() + spot.offset, text.data(), text.size()) == 0 &&
+           data[spot.offset + text.size()] == std::byte{0};
   }
 
   bool same_data(const Piece& piece, int64_t offset, const Spot& spot, int depth) const {
     if (spot.section == nullptr || depth > kMaxDepth) return false;
     if (!piece.section->has_data()) return true;  // zeros that no symbol names: nothing to compare
     const uint64_t start = spot.offset - static_cast<uint64_t>(offset);
-    if (!spot.section->has_data() || start > spot.section->data.size() || spot.section->data.size() - start < piece.size) return false;
+    if (!spot.section->has_data() || start > spot.section->data.size() ||
+        spot.section->data.size() - start < piece.size)
+      return false;
     std::vector<std::byte> ours(piece.data().begin(), piece.data().end());
     const auto theirs_span = spot.section->data.subspan(start, piece.size);
     std::vector<std::byte> theirs(theirs_span.begin(), theirs_span.end());
@@ -195,8 +211,11 @@ Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped, cons
 void Identity::choose_block(const std::string& source_file) {
   std::vector<const Piece*> locals;
   for (const Piece& piece : original_.all()) {
-    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::function) locals.push_back(&piece);
-    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::object && !is_private_static(piece)) locals.push_back(&piece);
+    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::function)
+      locals.push_back(&piece);
+    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::object &&
+        !is_private_static(piece))
+      locals.push_back(&piece);
   }
   size_t best = 0;
   bool tied = false;
@@ -213,7 +232,8 @@ void Identity::choose_block(const std::string& source_file) {
   }
   // Two files of one name with the same locals: nothing tells them apart by name. Their locals count as unknown.
   if (tied && best > 0) block_ = nullptr;
-  log("identity").debug("{}: {} of {} locals found{}", source_file, best, locals.size(), tied ? ", but more than once" : "");
+  log("identity")
+      .debug("{}: {} of {} locals found{}", source_file, best, locals.size(), tied ? ", but more than once" : "");
 }
 
 const elf::Symbol* Identity::find_symbol(const Piece& piece, const elf::FileBlock* block) const {
@@ -231,9 +251,12 @@ const elf::Symbol* Identity::find_symbol(const Piece& piece, const elf::FileBloc
   return only;
 }
 
-const elf::Symbol* Identity::shipped_symbol(const Piece& piece) const { return piece.symbol == nullptr ? nullptr : find_symbol(piece, block_); }
+const elf::Symbol* Identity::shipped_symbol(const Piece& piece) const {
+  return piece.symbol == nullptr ? nullptr : find_symbol(piece, block_);
+}
 
-std::optional<std::string> Identity::difference(const Piece& piece, const elf::Section& section, uint64_t offset, uint64_t size) const {
+std::optional<std::string> Identity::difference(const Piece& piece, const elf::Section& section, uint64_t offset,
+                                                uint64_t size) const {
   const ShippedCode code(shipped_, original_.arch());
   return Matcher(original_, code, *this).code(piece, section, offset, size);
 }
@@ -250,13 +273,53 @@ void Identity::compare_all() {
       result.difference = "not in the shipped binary";
     } else {
       const Spot start = code.spot_of(*result.shipped);
-      const auto difference = Matcher(original_, code, *this).code(piece, *start.section, start.offset, result.shipped->size);
-      result.state = !difference ? IdentityState::matched : weak ? IdentityState::overridden : IdentityState::different;
+      const auto difference =
+          Matcher(original_, code, *this).code(piece, *start.section, start.offset, result.shipped->size);
+      // The linker keeps the binding of the definition it takes.
+      const bool overridden = weak && result.shipped->bind != elf::kStbWeak;
+      result.state = overridden   ? IdentityState::overridden
+                     : difference ? IdentityState::different
+                                  : IdentityState::matched;
       result.difference = difference.value_or("");
     }
     by_piece_[&piece] = functions_.size();
     functions_.push_back(std::move(result));
   }
+  for (FunctionIdentity& f : functions_) {
+    if (f.shipped != nullptr && f.shipped->bind == elf::kStbWeak && lies_elsewhere(f))
+      f.state = IdentityState::overridden;
+  }
+}
+
+// Of two weak definitions the linker takes the first, and the result looks like ours. But another file's functions lie
+// between it and those of this unit.
+bool Identity::lies_elsewhere(const FunctionIdentity& function) const {
+  const elf::Symbol& place = *function.shipped;
+  const auto distance = [&](const elf::Symbol& s) {
+    return s.value > place.value ? s.value - place.value : place.value - s.value;
+  };
+  const elf::Symbol* nearest = nullptr;
+  for (const FunctionIdentity& f : functions_) {
+    if (f.state != IdentityState::matched || f.shipped->bind == elf::kStbWeak || f.shipped->section != place.section)
+      continue;
+    if (nearest == nullptr || distance(*f.shipped) < distance(*nearest)) nearest = f.shipped;
+  }
+  if (nearest == nullptr) return false;
+  const auto [low, high] = std::minmax(nearest->value, place.value);
+  const auto& all = place.section->symbols;
+  auto at = std::upper_bound(all.begin(), all.end(), low,
+                             [](uint64_t value, const elf::Symbol* s) { return value < s->value; });
+  for (; at != all.end() && (*at)->value < high; ++at) {
+    if ((*at)->is_local() && (*at)->is_function() && !is_own(**at)) return true;
+  }
+  return false;
+}
+
+bool Identity::is_own(const elf::Symbol& local) const {
+  if (block_ == nullptr) return true;
+  const auto found = block_->locals.find(local.name);
+  return found != block_->locals.end() &&
+         std::find(found->second.begin(), found->second.end(), &local) != found->second.end();
 }
 
 const FunctionIdentity* Identity::of(const Piece* piece) const {
@@ -265,7 +328,8 @@ const FunctionIdentity* Identity::of(const Piece* piece) const {
 }
 
 size_t Identity::count(IdentityState state) const {
-  return static_cast<size_t>(std::count_if(functions_.begin(), functions_.end(), [&](const FunctionIdentity& f) { return f.state == state; }));
+  return static_cast<size_t>(
+      std::count_if(functions_.begin(), functions_.end(), [&](const FunctionIdentity& f) { return f.state == state; }));
 }
 
 }  // namespace klp::diff

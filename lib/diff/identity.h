@@ -1,8 +1,9 @@
 // Identity: proof that the compiled original is the shipped code, function by function.
 //
-// Each function of the original unit is held against the shipped vmlinux or .ko in the normal form of compare.h: same instructions, every
-// relocated field referring to the same thing. A wrong compiler, config or source is found here, and so is changed code that the shipped binary has inlined
-// elsewhere. It also gives the shipped symbol of every function and variable, which is what klp relocations and klp_funcs name.
+// Each function of the original unit is held against the shipped vmlinux or .ko in the normal form of compare.h: same
+// instructions, every relocated field referring to the same thing. A wrong compiler, config or source is found here,
+// and so is changed code that the shipped binary has inlined elsewhere. It also gives the shipped symbol of every
+// function and variable, which is what klp relocations and klp_funcs name.
 #pragma once
 
 #include <map>
@@ -21,7 +22,7 @@ enum class IdentityState {
   matched,
   different,
   absent,
-  overridden  ///< a weak function whose place a stronger one has taken
+  overridden  ///< a weak function whose place another definition has taken
 };
 
 struct FunctionIdentity {
@@ -45,14 +46,17 @@ class Identity {
   /// The shipped symbol of a function or variable of the original; null when there is none or it cannot be told which.
   const elf::Symbol* shipped_symbol(const Piece& piece) const;
 
-  /// Compares code in memory or in another image with a function: `place` is where it starts. Returns the first difference. Used by the
-  /// read-back of a running kernel as well.
-  std::optional<std::string> difference(const Piece& piece, const elf::Section& section, uint64_t offset, uint64_t size) const;
+  /// Compares code in memory or in another image with a function: `place` is where it starts. Returns the first
+  /// difference. Used by the read-back of a running kernel as well.
+  std::optional<std::string> difference(const Piece& piece, const elf::Section& section, uint64_t offset,
+                                        uint64_t size) const;
 
  private:
   friend class ShippedCode;
   void choose_block(const std::string& source_file);
   void compare_all();
+  bool lies_elsewhere(const FunctionIdentity& function) const;
+  bool is_own(const elf::Symbol& local) const;
   const elf::Symbol* find_symbol(const Piece& piece, const elf::FileBlock* block) const;
 
   const Pieces& original_;

@@ -29,12 +29,15 @@ std::string dump(const PatchObject& object) {
     text += fmt::format("replace {},{} with {}\n", f.old_name, f.sympos, object.symbols[f.symbol].name);
   }
   for (const PlanSymbol& s : object.symbols) {
-    if (!s.name.empty()) text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size, s.bind == 0 ? "" : " global");
+    if (!s.name.empty())
+      text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size,
+                          s.bind == 0 ? "" : " global");
   }
   for (const PlanSection& s : object.sections) {
     text += fmt::format("section {} size {:#x} align {}\n", s.name, s.data.size() + s.nobits_size, s.addralign);
     for (const PlanRelocation& r : s.relocations) {
-      text += fmt::format("  {}+{:#x} {} {} {:+}\n", s.name, r.offset, arch.relocation_name(r.type), target_text(object, r), r.addend);
+      text += fmt::format("  {}+{:#x} {} {} {:+}\n", s.name, r.offset, arch.relocation_name(r.type),
+                          target_text(object, r), r.addend);
     }
   }
   for (const std::string& name : object.namespaces) text += fmt::format("import {}\n", name);

@@ -16,9 +16,9 @@ struct PlanRelocation {
   uint64_t offset = 0;
   uint32_t type = 0;
   Target target = Target::symbol;
-  size_t symbol = 0;        ///< Target::symbol: index into PatchObject::symbols
-  std::string name;         ///< Target::plain
-  elf::KlpReference klp;    ///< Target::klp
+  size_t symbol = 0;      ///< Target::symbol: index into PatchObject::symbols
+  std::string name;       ///< Target::plain
+  elf::KlpReference klp;  ///< Target::klp
   int64_t addend = 0;
 };
 

@@ -41,7 +41,8 @@ bool is_cold_name(std::string_view name, std::string_view* parent) {
   const size_t cold = name.rfind(".cold");
   if (cold == std::string_view::npos || cold == 0) return false;
   const std::string_view rest = name.substr(cold + 5);
-  const bool numbered = rest.size() > 1 && rest[0] == '.' && rest.find_first_not_of("0123456789", 1) == std::string_view::npos;
+  const bool numbered =
+      rest.size() > 1 && rest[0] == '.' && rest.find_first_not_of("0123456789", 1) == std::string_view::npos;
   if (!rest.empty() && !numbered) return false;
   if (parent != nullptr) *parent = name.substr(0, cold);
   return true;
@@ -72,7 +73,9 @@ Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembl
   }
 }
 
-void Pieces::add(Piece piece) { pieces_.push_back(std::move(piece)); }
+void Pieces::add(Piece piece) {
+  pieces_.push_back(std::move(piece));
+}
 
 void Pieces::cut(const elf::Section& section) {
   if (section.is_mergeable_constants() && section.entsize > 0) {
@@ -94,8 +97,13 @@ void Pieces::cut(const elf::Section& section) {
     std::stable_sort(same.begin(), same.end(), better_primary);
     if (at > covered) add({PieceKind::anonymous, &section, covered, at - covered, nullptr, {}});
     uint64_t end = i < starts.size() ? starts[i]->value : section.size;
-    if (same[0]->size > 0) end = std::min(section.size, at + same[0]->size);
-    Piece piece{section.is_exec() ? PieceKind::function : PieceKind::object, &section, at, end - at, same[0], {same.begin() + 1, same.end()}};
+    if (same[0]->size > 0) end = at + std::min(section.size - at, same[0]->size);
+    Piece piece{section.is_exec() ? PieceKind::function : PieceKind::object,
+                &section,
+                at,
+                end - at,
+                same[0],
+                {same.begin() + 1, same.end()}};
     add(std::move(piece));
     covered = end;
   }
@@ -104,7 +112,8 @@ void Pieces::cut(const elf::Section& section) {
 
 const Piece* Pieces::at(const elf::Section& section, uint64_t offset) const {
   const auto& list = by_section_[section.index];
-  auto after = std::upper_bound(list.begin(), list.end(), offset, [](uint64_t value, const Piece* p) { return value < p->offset; });
+  auto after = std::upper_bound(list.begin(), list.end(), offset,
+                                [](uint64_t value, const Piece* p) { return value < p->offset; });
   if (after != list.begin()) return *(after - 1);
   return list.empty() ? nullptr : list.front();
 }
@@ -134,6 +143,26 @@ const std::vector<elf::Instruction>& Pieces::code(const Piece& piece) const {
   return slot->second;
 }
 
+std::optional<Reference> Pieces::outward_branch(const Piece& piece, const elf::Instruction& instruction) const {
+  if (instruction.flow == elf::Flow::none) return std::nullopt;
+  if (instruction.target >= 0 && static_cast<uint64_t>(instruction.target) < piece.size) return std::nullopt;
+  const uint64_t start = piece.offset + instruction.offset;
+  const auto& all = piece.section->relocations;
+  const auto next = std::lower_bound(all.begin(), all.end(), start,
+                                     [](const elf::Relocation& r, uint64_t value) { return r.offset < value; });
+  if (next != all.end() && next->offset < start + instruction.size && arch_->field_kind(*next).width > 0)
+    return std::nullopt;
+  const int64_t target = static_cast<int64_t>(piece.offset) + instruction.target;
+  if (target < 0 || static_cast<uint64_t>(target) >= piece.section->size)
+    return std::nullopt;  // behind a noreturn call: never taken
+  Reference result;
+  result.kind = Reference::Kind::piece;
+  result.piece = at(*piece.section, static_cast<uint64_t>(target));
+  result.offset = target - static_cast<int64_t>(result.piece->offset);
+  result.branch = true;
+  return result;
+}
+
 const elf::Instruction* Pieces::instruction_of(const elf::Relocation& relocation, uint64_t& piece_offset) const {
   const Piece* piece = at(*relocation.section, relocation.offset);
   if (piece == nullptr || relocation.offset < piece->offset || relocation.offset >= piece->end()) return nullptr;
@@ -154,8 +183,12 @@ Reference Pieces::resolve(const elf::Relocation& relocation) const {
   if (relocation.section->is_exec()) {
     uint64_t piece_offset = 0;
     const elf::Instruction* instruction = instruction_of(relocation, piece_offset);
-    check(instruction != nullptr, "{}+{:#x}: relocation outside of any code", relocation.section->name, relocation.offset);
+    check(instruction != nullptr, "{}+{:#x}: relocation outside of any code", relocation.section->name,
+          relocation.offset);
     result.field_to_pc = piece_offset + instruction->offset + instruction->size - relocation.offset;
+    check(result.field_to_pc >= field.width && result.field_to_pc <= instruction->size,
+          "{}+{:#x}: the relocated field is in no instruction (unknown instruction?)", relocation.section->name,
+          relocation.offset);
     result.branch = instruction->flow != elf::Flow::none;
   }
   result.offset = arch_->target_offset(relocation, result.field_to_pc);
@@ -176,7 +209,8 @@ Reference Pieces::resolve(const elf::Relocation& relocation) const {
   }
   // A named symbol is meant even when the offset leaves it (array[-1]); section + offset is looked up.
   result.piece = symbol.is_section() ? at(section, target < 0 ? 0 : static_cast<uint64_t>(target)) : of(symbol);
-  check(result.piece != nullptr, "{}+{:#x}: refers to the empty section {}", relocation.section->name, relocation.offset, section.name);
+  check(result.piece != nullptr, "{}+{:#x}: refers to the empty section {}", relocation.section->name,
+        relocation.offset, section.name);
   result.kind = Reference::Kind::piece;
   result.offset = target - static_cast<int64_t>(result.piece->offset);
   return result;
@@ -184,7 +218,8 @@ Reference Pieces::resolve(const elf::Relocation& relocation) const {
 
 const Piece* Pieces::leader(const Piece* piece) const {
   std::string_view parent;
-  if (piece->symbol == nullptr || piece->kind != PieceKind::function || !is_cold_name(piece->symbol->name, &parent)) return piece;
+  if (piece->symbol == nullptr || piece->kind != PieceKind::function || !is_cold_name(piece->symbol->name, &parent))
+    return piece;
   const Piece* found = named(parent);
   return found != nullptr && found->kind == PieceKind::function ? found : piece;
 }

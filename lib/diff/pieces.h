@@ -1,11 +1,13 @@
 // Pieces: an object's sections cut at symbols, and references resolved to pieces.
 //
-// -ffunction-sections gives most functions and variables a section of their own, but not all (.ref.text, .data.once, mergeable constants), and
-// the assembler refers to locals as section + offset. Everything after this works on pieces and never on sections.
+// -ffunction-sections gives most functions and variables a section of their own, but not all (.ref.text, .data.once,
+// mergeable constants), and the assembler refers to locals as section + offset. Everything after this works on pieces
+// and never on sections.
 #pragma once
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,12 +20,13 @@ namespace klp::diff {
 
 enum class PieceKind {
   function,
-  object,     ///< named data
-  constant,   ///< one entry of a mergeable constant section
-  anonymous   ///< what no symbol covers
+  object,    ///< named data
+  constant,  ///< one entry of a mergeable constant section
+  anonymous  ///< what no symbol covers
 };
 
-/// A range of a section. `symbol` names it (null for constant and anonymous); `aliases` are further symbols of the same range.
+/// A range of a section. `symbol` names it (null for constant and anonymous); `aliases` are further symbols of the same
+/// range.
 struct Piece {
   PieceKind kind = PieceKind::anonymous;
   const elf::Section* section = nullptr;
@@ -43,13 +46,13 @@ struct Piece {
 struct Reference {
   enum class Kind { none, external, piece, string };
   Kind kind = Kind::none;
-  const elf::Relocation* relocation = nullptr;
-  const elf::Symbol* symbol = nullptr;  ///< external: undefined, absolute or common
+  const elf::Relocation* relocation = nullptr;  ///< null for an outward branch
+  const elf::Symbol* symbol = nullptr;          ///< external: undefined, absolute or common
   const Piece* piece = nullptr;
-  int64_t offset = 0;                   ///< from the symbol or the piece; may lie outside it
-  std::string_view string;              ///< the bytes up to the terminator
-  uint64_t field_to_pc = 0;             ///< as Arch::target_offset needs it
-  bool branch = false;                  ///< the field is the target of a direct call or jump
+  int64_t offset = 0;        ///< from the symbol or the piece; may lie outside it
+  std::string_view string;   ///< the bytes up to the terminator
+  uint64_t field_to_pc = 0;  ///< as Arch::target_offset needs it
+  bool branch = false;       ///< the field is the target of a direct call or jump
 };
 
 class Pieces {
@@ -78,6 +81,12 @@ class Pieces {
 
   /// Resolves one relocation. Error naming section and offset when it points to nothing.
   Reference resolve(const elf::Relocation& relocation) const;
+
+  /// Where a direct branch leaves its function without a relocation: the assembler resolves those to local functions of
+  /// the same section itself
+  /// (.sched.text, .noinstr.text). Nothing when the branch stays inside `piece` or has a relocation. Its `relocation`
+  /// is null.
+  std::optional<Reference> outward_branch(const Piece& piece, const elf::Instruction& instruction) const;
 
   /// The piece's instructions, offsets from its start; decoded once. Only for pieces of executable sections.
   const std::vector<elf::Instruction>& code(const Piece& piece) const;

@@ -1,5 +1,6 @@
-// Every carried piece becomes a section of the patch object, strings are gathered into one section, table entries into one section per table.
-// Fields are zeroed: the loader refuses a site that is not (arch/x86/kernel/module.c: apply_relocate_add).
+// Every carried piece becomes a section of the patch object, strings are gathered into one section, table entries into
+// one section per table. Fields are zeroed: the loader refuses a site that is not (arch/x86/kernel/module.c:
+// apply_relocate_add).
 #include "diff/plan.h"
 
 #include <algorithm>
@@ -12,8 +13,10 @@ namespace klp::diff {
 namespace {
 
 std::string section_name_for(const Piece& piece) {
-  // Functions of shared sections (.ref.text, .sched.text) get one of their own; what the shared section stood for does not hold in a module.
-  if (piece.kind == PieceKind::function && !piece.section->name.starts_with(".text.")) return fmt::format(".text.{}", piece.name());
+  // Functions of shared sections (.ref.text, .sched.text) get one of their own; what the shared section stood for does
+  // not hold in a module.
+  if (piece.kind == PieceKind::function && !piece.section->name.starts_with(".text."))
+    return fmt::format(".text.{}", piece.name());
   return std::string(piece.section->name);
 }
 
@@ -43,9 +46,9 @@ class Planner {
 
  private:
   struct Site {
-    const Piece* owner;    // whose code or data it is, for messages and decisions
-    size_t section;        // of the plan
-    uint64_t offset;       // of the field in it
+    const Piece* owner;  // whose code or data it is, for messages and decisions
+    size_t section;      // of the plan
+    uint64_t offset;     // of the field in it
     bool in_table = false;
     bool patched_at_load = false;
   };
@@ -81,7 +84,8 @@ class Planner {
     const elf::Symbol* wanted = wanted_name(piece);
     const bool global = wanted != nullptr;
     const elf::Symbol& named = global ? *wanted : *piece.symbol;
-    symbols_[&piece] = add_symbol(std::string(named.name), index, piece.size, global ? elf::kStbGlobal : elf::kStbLocal, named.type);
+    symbols_[&piece] =
+        add_symbol(std::string(named.name), index, piece.size, global ? elf::kStbGlobal : elf::kStbLocal, named.type);
   }
 
   /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly.
@@ -98,11 +102,44 @@ class Planner {
   void relocate_piece(const Piece& piece) {
     const size_t index = result_.object.symbols[symbols_.at(&piece)].section;
     const auto ranges = patched_ranges(piece);
+    if (piece.section->name.starts_with(".data..percpu") && !in_.patched->relocations(piece).empty()) {
+      refuse({&piece, index, 0}, "unsupported-section",
+             "a new per-cpu variable is initialised with an address, which the module loader does not fill in "
+             "(kernel/module/main.c: apply_relocations)",
+             "set it up in a callback");
+    }
     for (const elf::Relocation& r : in_.patched->relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
-      const bool patched = std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) { return at >= range.first && at < range.second; });
+      const bool patched = std::any_of(ranges.begin(), ranges.end(),
+                                       [&](const auto& range) { return at >= range.first && at < range.second; });
       relocate(r, {&piece, index, at, false, patched});
     }
+    if (piece.kind != PieceKind::function) return;
+    for (const elf::Instruction& i : in_.patched->code(piece)) {
+      if (const auto outward = in_.patched->outward_branch(piece, i))
+        relocate_branch(i, *outward, {&piece, index, i.offset, false, false});
+    }
+  }
+
+  /// A branch that the assembler resolved inside a shared section: in the module the two functions do not stay
+  /// together.
+  void relocate_branch(const elf::Instruction& branch, const Reference& reference, Site site) {
+    constexpr uint64_t kWidth = 4;
+    if (branch.size <= kWidth) {
+      refuse(site, "unsupported-relocation",
+             fmt::format("jumps to {} in its own section by a short jump, which cannot be lengthened",
+                         reference.piece->name()),
+             "move the function out of its section (e.g. drop __sched), or change its callers instead");
+      return;
+    }
+    auto& data = section(site.section).data;
+    site.offset += branch.size - kWidth;
+    std::fill_n(data.begin() + static_cast<int64_t>(site.offset), kWidth, std::byte{0});
+    PlanRelocation planned;
+    planned.offset = site.offset;
+    planned.type = arch_.relative_type();
+    planned.addend = arch_.addend_for(planned.type, reference.offset, kWidth);
+    if (bind(reference, site, planned)) section(site.section).relocations.push_back(std::move(planned));
   }
 
   /// Byte ranges of a function that the kernel rewrites while it loads the module.
@@ -121,7 +158,8 @@ class Planner {
     const arch::FieldKind field = arch_.field_kind(r);
     if (field.width == 0) return;
     auto& data = section(site.section).data;
-    check(site.offset + field.width <= data.size(), "{}: relocation at {:#x} behind the end", section(site.section).name, site.offset);
+    check(site.offset + field.width <= data.size(), "{}: relocation at {:#x} behind the end",
+          section(site.section).name, site.offset);
     std::fill_n(data.begin() + static_cast<int64_t>(site.offset), field.width, std::byte{0});
     const Reference reference = in_.patched->resolve(r);
     PlanRelocation planned;
@@ -129,7 +167,9 @@ class Planner {
     planned.type = r.type;
     planned.addend = arch_.addend_for(r.type, reference.offset, reference.field_to_pc);
     if (!arch_.loader_accepts(r.type)) {
-      refuse(site, "unsupported-relocation", fmt::format("relocation {} is not applied by the module loader", arch_.relocation_name(r.type)), "report this code");
+      refuse(site, "unsupported-relocation",
+             fmt::format("relocation {} is not applied by the module loader", arch_.relocation_name(r.type)),
+             "report this code");
       return;
     }
     if (reference.kind == Reference::Kind::string) {
@@ -160,10 +200,11 @@ class Planner {
         planned.klp = decision.klp;
         ++result_.klp_relocations;
         if (decision.late() && (site.in_table || site.patched_at_load)) {
-          refuse(site, section(site.section).name == "__jump_table" ? "module-static-key" : "unsupported-relocation",
-                 fmt::format("{} refers to {} of module {}, which is resolved after the kernel has used this entry",
-                             section(site.section).name, decision.klp.symbol, decision.klp.symbol_object),
-                 "avoid static keys, static calls and alternatives on the module's own symbols in the changed function");
+          refuse(
+              site, section(site.section).name == "__jump_table" ? "module-static-key" : "unsupported-relocation",
+              fmt::format("{} refers to {} of module {}, which is resolved after the kernel has used this entry",
+                          section(site.section).name, decision.klp.symbol, decision.klp.symbol_object),
+              "avoid static keys, static calls and alternatives on the module's own symbols in the changed function");
           return false;
         }
         return true;
@@ -180,7 +221,8 @@ class Planner {
   void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint) {
     const std::string key = code + "/" + message + "/" + std::string(site.owner->name());
     if (!told_.insert(key).second) return;
-    findings_.add({Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message, hint, false});
+    findings_.add({Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message,
+                   hint, false});
   }
 
   // --- strings ---
@@ -252,8 +294,10 @@ class Planner {
     return start;
   }
 
-  /// The copied code goes into its own section, and entries that other tables have for it (return and retpoline sites) go along.
-  void add_replacement(const Piece& function, const TableEntry& entry, size_t index, uint64_t field, const elf::Relocation& r) {
+  /// The copied code goes into its own section, and entries that other tables have for it (return and retpoline sites)
+  /// go along.
+  void add_replacement(const Piece& function, const TableEntry& entry, size_t index, uint64_t field,
+                       const elf::Relocation& r) {
     auto& data = section(index).data;
     std::fill_n(data.begin() + static_cast<int64_t>(field), arch_.field_kind(r).width, std::byte{0});
     const Replacement replacement = replacement_of(*in_.patched, entry);
@@ -272,7 +316,8 @@ class Planner {
     const uint64_t start = append(code, bytes);
     const size_t symbol = section_symbol(code);
     for (const elf::Relocation* inner : relocations_of(*in_.patched, replacement)) {
-      relocate(*inner, {&function, code, start + (inner->offset - replacement.piece->offset - replacement.start), false, true});
+      relocate(*inner,
+               {&function, code, start + (inner->offset - replacement.piece->offset - replacement.start), false, true});
     }
     planned.symbol = symbol;
     planned.addend = static_cast<int64_t>(start);
@@ -285,6 +330,9 @@ class Planner {
       const auto at = static_cast<uint64_t>(entry.owner_offset);
       if (at < replacement.start || at >= replacement.start + replacement.size) continue;
       const size_t index = table_section(*entry.section);
+      check(relocations_of(entry).size() == 1 && entry.spec->fixed_size == entry.size,
+            "{}: entry at {:#x} belongs to replacement code, which this table is not known to have",
+            entry.section->name, entry.offset);
       const uint64_t offset = append(index, std::vector<std::byte>(entry.size));
       ++result_.special_entries[std::string(entry.section->name)];
       const elf::Relocation* owner = relocations_of(entry).front();
@@ -303,16 +351,18 @@ class Planner {
     return slot->second;
   }
 
-  /// One record of a table of ranges, saying what holds from `offset` of the function on. Without `state` it marks the end: all zeros mean "unknown",
-  /// which is what objtool writes behind the last instruction of a section.
+  /// One record of a table of ranges, saying what holds from `offset` of the function on. Without `state` it marks the
+  /// end: all zeros mean "unknown", which is what objtool writes behind the last instruction of a section.
   void add_range(const Piece& function, const TableEntry& entry, uint64_t offset, bool state) {
     const elf::Section* parallel = in_.patched->object().maybe_section(entry.spec->parallel);
     const uint64_t number = entry.offset / entry.size;
     const uint64_t size = entry.spec->parallel_size;
-    check(parallel != nullptr && (number + 1) * size <= parallel->data.size(), "{}: no record for entry {}", entry.spec->parallel, number);
+    check(parallel != nullptr && (number + 1) * size <= parallel->data.size(), "{}: no record for entry {}",
+          entry.spec->parallel, number);
     const size_t index = table_section(*entry.section);
     const uint64_t start = append(index, std::vector<std::byte>(entry.size));
-    append(table_section(*parallel), state ? parallel->data.subspan(number * size, size) : std::span<const std::byte>(kEndMark, size));
+    append(table_section(*parallel),
+           state ? parallel->data.subspan(number * size, size) : std::span<const std::byte>(kEndMark, size));
     ++result_.special_entries[std::string(entry.section->name)];
     PlanRelocation planned;
     planned.offset = start;
@@ -322,7 +372,8 @@ class Planner {
     section(index).relocations.push_back(planned);
   }
 
-  /// An allocated section nobody here knows, with a reference to code that is carried, may be a kernel table that must not be lost.
+  /// An allocated section nobody here knows, with a reference to code that is carried, may be a kernel table that must
+  /// not be lost.
   void check_unknown_sections() {
     std::set<std::string_view> told;
     for (const elf::Section& s : in_.patched->object().sections()) {
@@ -332,8 +383,10 @@ class Planner {
         const Reference reference = in_.patched->resolve(r);
         if (reference.kind != Reference::Kind::piece || reference.piece->kind != PieceKind::function) continue;
         if (symbols_.count(reference.piece) == 0 || !told.insert(s.name).second) continue;
-        findings_.add({Severity::refusal, "unsupported-section", in_.context->object, in_.unit, std::string(reference.piece->name()),
-                       fmt::format("section {} refers to this function and its meaning is not known", s.name), "report the section's name"});
+        findings_.add({Severity::refusal, "unsupported-section", in_.context->object, in_.unit,
+                       std::string(reference.piece->name()),
+                       fmt::format("section {} refers to this function and its meaning is not known", s.name),
+                       "report the section's name"});
       }
     }
   }
@@ -342,8 +395,11 @@ class Planner {
     for (const arch::TableSpec& spec : arch_.tables()) {
       if (name == spec.section) return true;
     }
-    for (const std::string_view prefix : {".data", ".rodata", ".bss", ".discard", ".init", ".exit", "__ksymtab", "___ksymtab", "__kcrctab", "__param", ".note", ".con_initcall",
-                                          "__dyndbg", ".altinstr_aux", ".initcall", ".export_symbol", "__tracepoints", "__bpf_raw_tp_map", "_ftrace_events", ".gnu.linkonce"}) {
+    for (const std::string_view prefix :
+         {".data",          ".rodata",       ".bss",      ".discard",       ".init",         ".exit",
+          "__ksymtab",      "___ksymtab",    "__kcrctab", "__param",        ".note",         ".con_initcall",
+          "__dyndbg",       ".altinstr_aux", ".initcall", ".export_symbol", "__tracepoints", "__bpf_raw_tp_map",
+          "_ftrace_events", ".gnu.linkonce"}) {
       if (name.starts_with(prefix)) return true;
     }
     return false;
@@ -365,6 +421,8 @@ class Planner {
 
 }  // namespace
 
-PlanResult plan(const PlanInput& input, Findings& findings) { return Planner(input, findings).run(); }
+PlanResult plan(const PlanInput& input, Findings& findings) {
+  return Planner(input, findings).run();
+}
 
 }  // namespace klp::diff

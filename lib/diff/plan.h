@@ -27,7 +27,8 @@ struct PlanResult {
   size_t klp_relocations = 0;
 };
 
-/// Decides every reference of what is carried. Refusals go to `findings` (all of them); the plan is usable only when there was none.
+/// Decides every reference of what is carried. Refusals go to `findings` (all of them); the plan is usable only when
+/// there was none.
 PlanResult plan(const PlanInput& input, Findings& findings);
 
 }  // namespace klp::diff

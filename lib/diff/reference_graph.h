@@ -24,7 +24,8 @@ class ReferenceGraph {
   /// An edge; `label` says what kind of reference it is, for the chain of reasons.
   void add_edge(size_t from, size_t to, std::string label);
 
-  /// Everything reachable from the roots, roots included, breadth first: chains of parents are the shortest ones. Deterministic.
+  /// Everything reachable from the roots, roots included, breadth first: chains of parents are the shortest ones.
+  /// Deterministic.
   std::vector<Reached> reachable_from(const std::vector<size_t>& roots) const;
 
  private:

@@ -44,7 +44,8 @@ Decision ReferencePolicy::decide(const Reference& reference, const Piece& from, 
 
 bool ReferencePolicy::exported_by_vmlinux(std::string_view name) const {
   const auto found = context_.exports->find(name);
-  return found != context_.exports->end() && found->second.module == "vmlinux" && !found->second.name_space.starts_with("module:");
+  return found != context_.exports->end() && found->second.module == "vmlinux" &&
+         !found->second.name_space.starts_with("module:");
 }
 
 bool ReferencePolicy::depends_on(const std::string& module) const {
@@ -60,18 +61,20 @@ bool ReferencePolicy::depends_on(const std::string& module) const {
 Decision ReferencePolicy::decide_external(const Reference& reference) const {
   const std::string name(reference.symbol->name);
   if (reference.symbol->place != elf::SymbolPlace::undefined) {
-    return refuse("unsupported-relocation", fmt::format("{} is a common or absolute symbol", name), "compile with -fno-common");
+    return refuse("unsupported-relocation", fmt::format("{} is a common or absolute symbol", name),
+                  "compile with -fno-common");
   }
   Decision d;
+  // A module's own symbol comes before an export of the same name: so the linker bound it.
+  if (context_.object != "vmlinux") {
+    const elf::Symbol* own = context_.shipped->maybe_global(name);
+    if (own != nullptr && own->is_defined()) return to_shipped(*own, *context_.shipped, context_.object);
+  }
   if (exported_by_vmlinux(name)) {
     d.treatment = Treatment::plain;
     d.name = name;
     d.name_space = context_.exports->find(name)->second.name_space;
     return d;
-  }
-  if (context_.object != "vmlinux") {
-    const elf::Symbol* own = context_.shipped->maybe_global(name);
-    if (own != nullptr && own->is_defined()) return to_shipped(*own, *context_.shipped, context_.object);
   }
   const elf::Symbol* in_vmlinux = context_.vmlinux->maybe_global(name);
   if (in_vmlinux != nullptr) return to_shipped(*in_vmlinux, *context_.vmlinux, "vmlinux");
@@ -86,7 +89,9 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
                   "the patch may need another file of the same series, or a newer kernel");
   }
   if (!depends_on(exported->second.module)) {
-    return refuse("new-dependency", fmt::format("{} is exported by module {}, on which {} does not depend", name, exported->second.module, context_.object),
+    return refuse("new-dependency",
+                  fmt::format("{} is exported by module {}, on which {} does not depend", name, exported->second.module,
+                              context_.object),
                   "avoid the new dependency; it cannot be declared after the module was loaded");
   }
   d.treatment = Treatment::klp;
@@ -94,13 +99,16 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
   return d;
 }
 
-Decision ReferencePolicy::to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index, const std::string& owner) const {
+Decision ReferencePolicy::to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index,
+                                     const std::string& owner) const {
   const bool module = owner != "vmlinux";
   if (!elf::SymbolIndex::in_kallsyms(symbol, module)) {
-    return refuse("missing-symbol", fmt::format("{} of {} is not in the kernel's symbol table", symbol.name, owner), "avoid the reference");
+    return refuse("missing-symbol", fmt::format("{} of {} is not in the kernel's symbol table", symbol.name, owner),
+                  "avoid the reference");
   }
   if (symbol.section != nullptr && is_discarded(*symbol.section)) {
-    return refuse("init-code", fmt::format("{} of {} is boot-time code or data that is gone from memory", symbol.name, owner),
+    return refuse("init-code",
+                  fmt::format("{} of {} is boot-time code or data that is gone from memory", symbol.name, owner),
                   "do not refer to __init or __exit symbols from code that is patched");
   }
   Decision d;
@@ -113,11 +121,13 @@ Decision ReferencePolicy::original(const Piece& patched) const {
   const Piece* original = context_.correlation->original_of(&patched);
   const std::string name(patched.name());
   if (context_.identity == nullptr) {
-    return refuse("missing-symbol", fmt::format("{}: no shipped binary to look it up in", name), "give --symbols or -k");
+    return refuse("missing-symbol", fmt::format("{}: no shipped binary to look it up in", name),
+                  "give --symbols or -k");
   }
   const elf::Symbol* shipped = context_.identity->shipped_symbol(*original);
   if (shipped == nullptr || !shipped->is_defined()) {
-    return refuse("ambiguous-symbol", fmt::format("{} cannot be told apart, or is not there, in the shipped {}", name, context_.object),
+    return refuse("ambiguous-symbol",
+                  fmt::format("{} cannot be told apart, or is not there, in the shipped {}", name, context_.object),
                   "use another symbol, or make the code independent of it");
   }
   if (!shipped->is_local() && context_.object == "vmlinux" && exported_by_vmlinux(shipped->name)) {
@@ -141,7 +151,8 @@ Decision ReferencePolicy::decide_function(const Reference& reference, const Piec
   direct.piece = target;
   if (context_.patched->arch().runs_before_patching_only(target->section->name)) return {};
   if (target->symbol == nullptr) {
-    return refuse("unsupported-section", fmt::format("refers to code without a symbol in {}", target->section->name), "report this code");
+    return refuse("unsupported-section", fmt::format("refers to code without a symbol in {}", target->section->name),
+                  "report this code");
   }
   if (!exists && !replaced) return carry(target);
   if (replaced) {
@@ -150,13 +161,43 @@ Decision ReferencePolicy::decide_function(const Reference& reference, const Piec
   }
   if (inside) return direct;  // parts of a carried function that is not redirected itself
   if (reference.offset != 0) {
-    return refuse("unsupported-relocation", fmt::format("refers into the middle of {}, which is not in the module", target->name()), "report this code");
+    return refuse("unsupported-relocation",
+                  fmt::format("refers into the middle of {}, which is not in the module", target->name()),
+                  "report this code");
   }
   return original(*target);
 }
 
+/// `section + offset` may be the start of a variable or the end of the array before it (`p < array + 20`), which only
+/// shared sections
+/// (__read_mostly) have. It does not matter where the two lie side by side in the shipped binary as well.
+bool ReferencePolicy::may_be_end_of_other(const Reference& reference) const {
+  const Piece& next = *reference.piece;
+  const elf::Relocation* r = reference.relocation;
+  if (r == nullptr || !r->symbol->is_section() || reference.offset != 0 || next.offset == 0 ||
+      next.kind != PieceKind::object)
+    return false;
+  if (context_.patched->arch().field_kind(*r).pc_relative) return false;  // a load or a store, never an end
+  const Piece* before = context_.patched->at(*next.section, next.offset - 1);
+  if (before->kind != PieceKind::object || before->end() != next.offset) return false;
+  if (before->size == 1 || is_private_static(*before)) return false;  // no array
+  const Piece* old_before = context_.correlation->original_of(before);
+  const Piece* old_next = context_.correlation->original_of(&next);
+  if (old_before == nullptr || old_next == nullptr || context_.identity == nullptr) return true;
+  const elf::Symbol* a = context_.identity->shipped_symbol(*old_before);
+  const elf::Symbol* b = context_.identity->shipped_symbol(*old_next);
+  return a == nullptr || b == nullptr || a->section != b->section || a->value + before->size != b->value;
+}
+
 Decision ReferencePolicy::decide_data(const Reference& reference) const {
   const Piece* target = reference.piece;
+  if (may_be_end_of_other(reference)) {
+    return refuse(
+        "ambiguous-symbol",
+        fmt::format("takes the address of {}, or of the end of what lies before it in {}: it cannot be told which",
+                    target->name(), target->section->name),
+        "declare new variables without a section of their own choice (e.g. drop __read_mostly)");
+  }
   if (context_.correlation->original_of(target) != nullptr) return original(*target);
   if (is_private_static(*target) || target->kind == PieceKind::constant) return carry(target);
   if (target->kind == PieceKind::anonymous) {
@@ -165,11 +206,15 @@ Decision ReferencePolicy::decide_data(const Reference& reference) const {
                   "it cannot be told which variable of the running kernel it is; give it a name");
   }
   if (context_.correlation->reset_original(target) != nullptr) {
-    return refuse("static-local-reset", fmt::format("static variable {} has another type or size than in the running kernel; its value would be lost", target->name()),
-                  "keep the type, or use a new variable of another name and carry the value over in a callback");
+    return refuse(
+        "static-local-reset",
+        fmt::format("static variable {} has another type or size than in the running kernel; its value would be lost",
+                    target->name()),
+        "keep the type, or use a new variable of another name and carry the value over in a callback");
   }
   if (context_.correlation->is_ambiguous(target)) {
-    return refuse("ambiguous-symbol", fmt::format("it cannot be told which static variable of the running kernel {} is", target->name()),
+    return refuse("ambiguous-symbol",
+                  fmt::format("it cannot be told which static variable of the running kernel {} is", target->name()),
                   "give the variables different names, or compile with debug information");
   }
   return carry(target);

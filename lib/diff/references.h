@@ -2,9 +2,10 @@
 //
 //   string, constant, private static, new data, new function   carry: copied into the module
 //   a function that is replaced, called or jumped to            direct: to the copy in the module
-//   a function that is replaced, its address taken              the original, so that a stored pointer outlives the patch
-//   anything else that exists: exported by vmlinux              plain: the module loader resolves it
-//                              otherwise                        klp: the livepatch core resolves it by name and position
+//   a function that is replaced, its address taken              the original, so that a stored pointer outlives the
+//   patch anything else that exists: exported by vmlinux              plain: the module loader resolves it
+//                              otherwise                        klp: the livepatch core resolves it by name and
+//                              position
 // Undecided data is refused.
 #pragma once
 
@@ -37,12 +38,12 @@ struct Decision {
 struct ReferenceContext {
   const Pieces* patched = nullptr;
   const Correlation* correlation = nullptr;
-  const Identity* identity = nullptr;          ///< of the original; null when no shipped binary is known
-  const elf::SymbolIndex* shipped = nullptr;   ///< the binary that is patched
+  const Identity* identity = nullptr;         ///< of the original; null when no shipped binary is known
+  const elf::SymbolIndex* shipped = nullptr;  ///< the binary that is patched
   const elf::SymbolIndex* vmlinux = nullptr;
   const elf::Exports* exports = nullptr;
-  std::string object;                          ///< "vmlinux" or the module's name
-  std::unordered_set<const Piece*> replaced;   ///< patched pieces (leaders) of functions that are redirected
+  std::string object;                           ///< "vmlinux" or the module's name
+  std::unordered_set<const Piece*> replaced;    ///< patched pieces (leaders) of functions that are redirected
   std::set<std::string, std::less<>> provided;  ///< global names that other units of this patch define anew
 };
 
@@ -57,6 +58,7 @@ class ReferencePolicy {
   Decision decide_external(const Reference& reference) const;
   Decision decide_function(const Reference& reference, const Piece& from, bool in_table) const;
   Decision decide_data(const Reference& reference) const;
+  bool may_be_end_of_other(const Reference& reference) const;
   Decision original(const Piece& patched) const;
   Decision to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index, const std::string& owner) const;
   bool exported_by_vmlinux(std::string_view name) const;

@@ -29,7 +29,8 @@ std::optional<Spot> ShippedCode::field_target(const elf::Section& section, uint6
   if (!section.has_data() || offset + kind.width > section.data.size()) return std::nullopt;
   if (!linked_) {
     const auto& all = section.relocations;
-    const auto found = std::lower_bound(all.begin(), all.end(), offset, [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
+    const auto found = std::lower_bound(all.begin(), all.end(), offset,
+                                        [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
     if (found != all.end() && found->offset == offset && arch_.field_kind(*found).width > 0) {
       Spot spot = spot_of(*found->symbol);
       spot.offset += static_cast<uint64_t>(arch_.target_offset(*found, field_to_pc));

@@ -12,7 +12,7 @@ namespace klp::diff {
 /// A place in a shipped binary: in a section, at an absolute value, or a symbol that is defined elsewhere.
 struct Spot {
   const elf::Section* section = nullptr;
-  uint64_t offset = 0;                  ///< in the section; the value itself when there is no section and no symbol
+  uint64_t offset = 0;  ///< in the section; the value itself when there is no section and no symbol
   const elf::Symbol* undefined = nullptr;
 };
 
@@ -20,8 +20,10 @@ class ShippedCode {
  public:
   ShippedCode(const elf::SymbolIndex& index, const arch::Arch& arch);
 
-  /// What the field at section + offset refers to. `like` is the relocation that the same field has in the object file: it says the field's kind.
-  std::optional<Spot> field_target(const elf::Section& section, uint64_t offset, const elf::Relocation& like, uint64_t field_to_pc) const;
+  /// What the field at section + offset refers to. `like` is the relocation that the same field has in the object file:
+  /// it says the field's kind.
+  std::optional<Spot> field_target(const elf::Section& section, uint64_t offset, const elf::Relocation& like,
+                                   uint64_t field_to_pc) const;
 
   /// Where a direct branch whose target is an immediate goes; `displacement_end` is the offset behind the instruction.
   std::optional<Spot> at(const elf::Section& section, int64_t offset) const;

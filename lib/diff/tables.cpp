@@ -39,6 +39,9 @@ Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.a
 }
 
 void Tables::cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section, uint64_t size) {
+  check(section.has_data(), "{}: a kernel table without content", section.name);
+  const uint64_t least = std::max<uint64_t>({spec.owner_offset + 4U, spec.site_length.value_or(0) + 1U,
+                                             spec.replacement ? spec.replacement->second + 1U : 0U});
   // The last entry of a padded table may lack its padding (.parainstructions).
   for (uint64_t at = 0; at < section.size; at += size) {
     const elf::Relocation* owner = relocation_at(section, at + spec.owner_offset);
@@ -46,7 +49,9 @@ void Tables::cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::S
       throw Error(fmt::format("{}: entry at {:#x} has no owner (entries of {} bytes?)", section.name, at, size),
                   "the object was made for another kernel version, or --table-size is wrong");
     }
-    if (!owner->symbol->is_defined()) fail("{}: entry at {:#x} belongs to the undefined symbol {}", section.name, at, owner->symbol->name);
+    check(section.size - at >= least, "{}: the entry at {:#x} is cut off", section.name, at);
+    if (!owner->symbol->is_defined())
+      fail("{}: entry at {:#x} belongs to the undefined symbol {}", section.name, at, owner->symbol->name);
     const Reference reference = pieces.resolve(*owner);
     TableEntry entry{&spec, &section, at, std::min(size, section.size - at), reference.offset};
     if (spec.ranges) {

@@ -12,8 +12,8 @@
 
 namespace klp::diff {
 
-/// Sizes in bytes of the kernel structs that table entries are, by struct name, and of sections, by section name (--table-size). From the
-/// target's BTF or DWARF.
+/// Sizes in bytes of the kernel structs that table entries are, by struct name, and of sections, by section name
+/// (--table-size). From the target's BTF or DWARF.
 struct TableSizes {
   std::map<std::string, uint64_t> structs;
   std::map<std::string, uint64_t> sections;
@@ -29,7 +29,8 @@ struct TableEntry {
 
 class Tables {
  public:
-  /// Cuts every known table that `pieces`' object has. A table whose entry size is not known, or whose size is no multiple of it, is an Error.
+  /// Cuts every known table that `pieces`' object has. A table whose entry size is not known, or whose size is no
+  /// multiple of it, is an Error.
   Tables(const Pieces& pieces, const TableSizes& sizes);
 
   /// Entries that belong to a piece, in the order of tables and of entries. For tables of ranges (ORC) see ranges().
@@ -46,7 +47,8 @@ class Tables {
 
   const std::vector<arch::TableSpec>* specs_;
   std::unordered_map<const Piece*, std::vector<TableEntry>> by_owner_;
-  std::unordered_map<const elf::Section*, std::vector<std::pair<uint64_t, TableEntry>>> ranges_;  // by address in the section
+  std::unordered_map<const elf::Section*, std::vector<std::pair<uint64_t, TableEntry>>>
+      ranges_;  // by address in the section
 };
 
 }  // namespace klp::diff

@@ -1,5 +1,5 @@
-// libdw wants linked addresses. The object's debug sections are relocated in a copy, and an address gets the number of its section in the upper
-// bits: (index << 40) + offset. So every address read back says which section it means.
+// libdw wants linked addresses. The object's debug sections are relocated in a copy, and an address gets the number of
+// its section in the upper bits: (index << 40) + offset. So every address read back says which section it means.
 #include "elf/debug_info.h"
 
 #include <dwarf.h>
@@ -33,7 +33,8 @@ unsigned absolute_width(uint16_t machine, uint32_t type) {
 
 std::vector<char> relocated_copy(const ElfObject& object) {
   const auto bytes = object.bytes();
-  std::vector<char> copy(reinterpret_cast<const char*>(bytes.data()), reinterpret_cast<const char*>(bytes.data()) + bytes.size());
+  std::vector<char> copy(reinterpret_cast<const char*>(bytes.data()),
+                         reinterpret_cast<const char*>(bytes.data()) + bytes.size());
   for (const Section& section : object.sections()) {
     if (!section.name.starts_with(".debug_") || section.data.empty()) continue;
     const size_t start = static_cast<size_t>(section.data.data() - bytes.data());
@@ -41,7 +42,8 @@ std::vector<char> relocated_copy(const ElfObject& object) {
       const unsigned width = absolute_width(object.machine(), r.type);
       if (width == 0 || r.offset + width > section.size) continue;
       uint64_t value = r.symbol->value + static_cast<uint64_t>(r.addend);
-      if (width == 8 && r.symbol->is_defined()) value += static_cast<uint64_t>(r.symbol->section->index) << kSectionShift;
+      if (width == 8 && r.symbol->is_defined())
+        value += static_cast<uint64_t>(r.symbol->section->index) << kSectionShift;
       std::memcpy(copy.data() + start + r.offset, &value, width);
     }
   }
@@ -61,7 +63,8 @@ std::string type_of(Dwarf_Die& die) {
   for (int depth = 0; depth < 16; ++depth) {
     Dwarf_Attribute attribute;
     Dwarf_Die next;
-    if (dwarf_formref_die(dwarf_attr_integrate(&current, DW_AT_type, &attribute), &next) == nullptr) return text + "void";
+    if (dwarf_formref_die(dwarf_attr_integrate(&current, DW_AT_type, &attribute), &next) == nullptr)
+      return text + "void";
     const std::string name = name_of(next);
     text += fmt::format("{:x}:", dwarf_tag(&next));
     if (!name.empty()) return text + name;
@@ -135,7 +138,8 @@ class Reader {
     Dwarf_Op* operations = nullptr;
     size_t count = 0;
     if (dwarf_attr(&die, DW_AT_location, &attribute) == nullptr) return;
-    if (dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1 || operations[0].atom != DW_OP_addr) return;
+    if (dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1 || operations[0].atom != DW_OP_addr)
+      return;
     const uint64_t index = operations[0].number >> kSectionShift;
     if (index == 0 || index >= object_.sections().size()) return;
     StaticLocal local;

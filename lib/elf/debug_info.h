@@ -1,4 +1,5 @@
-// What the engine takes from DWARF: which variable a numbered static local really is, and where functions stand in the source.
+// What the engine takes from DWARF: which variable a numbered static local really is, and where functions stand in the
+// source.
 #pragma once
 
 #include <map>
@@ -9,14 +10,15 @@
 
 namespace klp::elf {
 
-/// A static variable declared inside a function. gcc names it `n.0`, numbered from the end of the file, so its name says nothing.
+/// A static variable declared inside a function. gcc names it `n.0`, numbered from the end of the file, so its name
+/// says nothing.
 struct StaticLocal {
   const Section* section = nullptr;
-  uint64_t offset = 0;     ///< within the section
+  uint64_t offset = 0;  ///< within the section
   std::string function;
-  std::string block;       ///< path of lexical blocks inside the function, "" for its outermost; e.g. "2.1"
-  std::string name;        ///< as written in the source
-  std::string type;        ///< spelled out, enough to tell types apart
+  std::string block;  ///< path of lexical blocks inside the function, "" for its outermost; e.g. "2.1"
+  std::string name;   ///< as written in the source
+  std::string type;   ///< spelled out, enough to tell types apart
 };
 
 struct SourcePlace {
@@ -29,7 +31,8 @@ struct DebugInfo {
   std::map<std::string, SourcePlace> functions;  ///< by name, where they are declared
 };
 
-/// Reads an object's DWARF with libdw. Empty without (or with compressed) debug information. Malformed DWARF is an Error.
+/// Reads an object's DWARF with libdw. Empty without (or with compressed) debug information. Malformed DWARF is an
+/// Error.
 DebugInfo read_debug_info(const ElfObject& object);
 
 }  // namespace klp::elf

@@ -72,7 +72,8 @@ Disassembler::Disassembler(uint16_t machine) : state_(std::make_unique<State>())
   s.assembler.reset(s.target->createMCAsmInfo(*s.registers, triple, llvm::MCTargetOptions()));
   s.instructions.reset(s.target->createMCInstrInfo());
   s.subtarget.reset(s.target->createMCSubtargetInfo(triple, "", ""));
-  s.context = std::make_unique<llvm::MCContext>(llvm::Triple(triple), s.assembler.get(), s.registers.get(), s.subtarget.get());
+  s.context =
+      std::make_unique<llvm::MCContext>(llvm::Triple(triple), s.assembler.get(), s.registers.get(), s.subtarget.get());
   s.disassembler.reset(s.target->createMCDisassembler(*s.subtarget, *s.context));
   check(s.disassembler != nullptr, "LLVM has no disassembler for {}", triple);
   s.printer.reset(s.target->createMCInstPrinter(llvm::Triple(triple), 0, *s.assembler, *s.instructions, *s.registers));

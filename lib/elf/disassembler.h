@@ -14,12 +14,13 @@ enum class Flow : uint8_t { none, jump, conditional_jump, call };
 
 /// One instruction. `flow` is set for direct branches only: those whose target is an immediate.
 struct Instruction {
-  uint64_t offset = 0;   ///< from the start of the code
+  uint64_t offset = 0;  ///< from the start of the code
   uint8_t size = 0;
   Flow flow = Flow::none;
   bool nop = false;
-  uint16_t condition = 0;  ///< of a conditional jump: equal numbers mean the same condition whatever the length of the branch
-  int64_t target = 0;      ///< of a direct branch: offset from the start of the code (without regard to relocations)
+  uint16_t condition =
+      0;  ///< of a conditional jump: equal numbers mean the same condition whatever the length of the branch
+  int64_t target = 0;  ///< of a direct branch: offset from the start of the code (without regard to relocations)
 };
 
 /// Not thread-safe; make one per thread.
@@ -30,8 +31,8 @@ class Disassembler {
   ~Disassembler();
   Disassembler(Disassembler&&) noexcept;
 
-  /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow, so that the
-  /// sizes always add up to the code's.
+  /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow, so
+  /// that the sizes always add up to the code's.
   std::vector<Instruction> decode(std::span<const std::byte> code) const;
 
   /// Text of one instruction, for messages.

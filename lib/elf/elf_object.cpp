@@ -1,5 +1,5 @@
-// Reading an ELF file by hand over checked byte ranges: the format's tables are few and flat, and a reader that checks every index itself
-// gives messages that name section and entry. libelf is used where formats are deep (DWARF, BTF).
+// Reading an ELF file by hand over checked byte ranges: the format's tables are few and flat, and a reader that checks
+// every index itself gives messages that name section and entry. libelf is used where formats are deep (DWARF, BTF).
 #include "elf/elf_object.h"
 
 #include <elf.h>
@@ -78,7 +78,8 @@ SymbolPlace place_of(uint16_t shndx) {
 }  // namespace
 
 struct ElfObject::State {
-  explicit State(std::string object_name, std::vector<std::byte> bytes) : name(std::move(object_name)), file(std::move(bytes)) {}
+  explicit State(std::string object_name, std::vector<std::byte> bytes)
+      : name(std::move(object_name)), file(std::move(bytes)) {}
   explicit State(const std::filesystem::path& path) : name(path.string()), file(path) {}
 
   std::string name;
@@ -117,7 +118,8 @@ void ElfObject::State::read_sections() {
                                   [&] { return read_record<Elf64_Shdr>(bytes(), header.e_shoff); });
   if (count == 0) count = first.sh_size;
   if (names_index == SHN_XINDEX) names_index = first.sh_link;
-  check(count <= bytes().size() / sizeof(Elf64_Shdr), "{} sections do not fit into {} bytes (truncated file?)", count, bytes().size());
+  check(count <= bytes().size() / sizeof(Elf64_Shdr), "{} sections do not fit into {} bytes (truncated file?)", count,
+        bytes().size());
   std::vector<Elf64_Shdr> headers;
   for (uint64_t i = 0; i < count; ++i) {
     headers.push_back(with_context(fmt::format("section header {} (truncated file?)", i), [&] {
@@ -170,12 +172,12 @@ void ElfObject::State::read_symbols() {
     if (s.type == SHT_SYMTAB_SHNDX) extended = &s;
   }
   if (table == nullptr) return;
-  check(table->entsize == sizeof(Elf64_Sym) && table->size % sizeof(Elf64_Sym) == 0, "{}: entries of {} bytes, {} in all",
-        table->name, table->entsize, table->size);
+  check(table->entsize == sizeof(Elf64_Sym) && table->size % sizeof(Elf64_Sym) == 0,
+        "{}: entries of {} bytes, {} in all", table->name, table->entsize, table->size);
   const Section& strings = section_at(table->link, table->name);
   symbols.resize(table->size / sizeof(Elf64_Sym));
   section_symbols.resize(sections.size());
-  std::string_view file;
+  std::string_view current_file;
   for (size_t i = 0; i < symbols.size(); ++i) {
     with_context(fmt::format("symbol {}", i), [&] {
       const auto raw = read_record<Elf64_Sym>(table->data, i * sizeof(Elf64_Sym));
@@ -188,8 +190,8 @@ void ElfObject::State::read_symbols() {
       s.type = ELF64_ST_TYPE(raw.st_info);
       s.other = raw.st_other;
       s.place = place_of(raw.st_shndx);
-      if (s.type == STT_FILE) file = s.name;
-      if (s.is_local()) s.file = file;
+      if (s.type == STT_FILE) current_file = s.name;
+      if (s.is_local()) s.file = current_file;
       if (s.place != SymbolPlace::section) return;
       uint64_t index = raw.st_shndx;
       if (raw.st_shndx == SHN_XINDEX) {
@@ -197,7 +199,8 @@ void ElfObject::State::read_symbols() {
         index = read_le<uint32_t>(extended->data, i * 4);
       }
       s.section = &section_at(index, s.name);
-      if (header.e_type == ET_REL) check(s.value <= s.section->size, "{} lies at {:#x}, behind the end of {}", s.name, s.value, s.section->name);
+      if (header.e_type == ET_REL)
+        check(s.value <= s.section->size, "{} lies at {:#x}, behind the end of {}", s.name, s.value, s.section->name);
       if (s.is_section()) {
         s.name = s.section->name;
         section_symbols[index] = &s;
@@ -211,15 +214,18 @@ void ElfObject::State::read_relocations() {
     check(rela.type != SHT_REL, "{}: relocations without addend are not used by 64-bit kernels", rela.name);
     if (rela.type != SHT_RELA || rela.info == 0) continue;
     with_context(fmt::format("section {}", rela.name), [&] {
-      check(rela.entsize == sizeof(Elf64_Rela) && rela.size % sizeof(Elf64_Rela) == 0, "entries of {} bytes, {} in all", rela.entsize, rela.size);
+      check(rela.entsize == sizeof(Elf64_Rela) && rela.size % sizeof(Elf64_Rela) == 0, "entries of {} bytes, {} in all",
+            rela.entsize, rela.size);
       Section& target = section_at(rela.info, "relocated section");
       check(&target != &rela, "relocates itself");
       for (uint64_t i = 0; i < rela.size / sizeof(Elf64_Rela); ++i) {
         const auto raw = read_record<Elf64_Rela>(rela.data, i * sizeof(Elf64_Rela));
         const uint64_t symbol = ELF64_R_SYM(raw.r_info);
         check(symbol < symbols.size(), "entry {}: symbol {} of {}", i, symbol, symbols.size());
-        check(raw.r_offset < target.size || raw.r_info == 0, "entry {}: offset {:#x} behind the end of {}", i, raw.r_offset, target.name);
-        target.relocations.push_back({raw.r_offset, static_cast<uint32_t>(ELF64_R_TYPE(raw.r_info)), raw.r_addend, &symbols[symbol], &target});
+        check(raw.r_offset < target.size || raw.r_info == 0, "entry {}: offset {:#x} behind the end of {}", i,
+              raw.r_offset, target.name);
+        target.relocations.push_back(
+            {raw.r_offset, static_cast<uint32_t>(ELF64_R_TYPE(raw.r_info)), raw.r_addend, &symbols[symbol], &target});
       }
     });
   }
@@ -236,7 +242,8 @@ void ElfObject::State::index_symbols() {
     by_name[s.name].push_back(&s);
   }
   for (Section& s : sections) {
-    std::stable_sort(s.symbols.begin(), s.symbols.end(), [](const Symbol* a, const Symbol* b) { return a->value < b->value; });
+    std::stable_sort(s.symbols.begin(), s.symbols.end(),
+                     [](const Symbol* a, const Symbol* b) { return a->value < b->value; });
   }
 }
 
@@ -274,13 +281,27 @@ ElfObject ElfObject::parse(std::string name, std::vector<std::byte> bytes, Want 
   });
 }
 
-const std::string& ElfObject::name() const { return state_->name; }
-uint16_t ElfObject::type() const { return state_->header.e_type; }
-uint16_t ElfObject::machine() const { return state_->header.e_machine; }
-uint32_t ElfObject::flags() const { return state_->header.e_flags; }
-const std::vector<Section>& ElfObject::sections() const { return state_->sections; }
-const std::vector<Symbol>& ElfObject::symbols() const { return state_->symbols; }
-std::span<const std::byte> ElfObject::bytes() const { return state_->bytes(); }
+const std::string& ElfObject::name() const {
+  return state_->name;
+}
+uint16_t ElfObject::type() const {
+  return state_->header.e_type;
+}
+uint16_t ElfObject::machine() const {
+  return state_->header.e_machine;
+}
+uint32_t ElfObject::flags() const {
+  return state_->header.e_flags;
+}
+const std::vector<Section>& ElfObject::sections() const {
+  return state_->sections;
+}
+const std::vector<Symbol>& ElfObject::symbols() const {
+  return state_->symbols;
+}
+std::span<const std::byte> ElfObject::bytes() const {
+  return state_->bytes();
+}
 
 const Section* ElfObject::maybe_section(std::string_view name) const {
   for (const Section& s : state_->sections) {

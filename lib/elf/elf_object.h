@@ -1,7 +1,7 @@
 // ElfObject: one ELF file, read whole and checked, immutable.
 //
-// Used for relocatable objects (.o, .ko) and, without relocations, for linked images (vmlinux). Everything handed out points
-// into the object: it must outlive the records.
+// Used for relocatable objects (.o, .ko) and, without relocations, for linked images (vmlinux). Everything handed out
+// points into the object: it must outlive the records.
 #pragma once
 
 #include <filesystem>
@@ -20,9 +20,10 @@ class ElfObject {
     symbols_only  ///< they are not: for vmlinux, whose debug relocations are hundreds of megabytes
   };
 
-  /// Maps and parses the file. Throws Error naming the file, and the section and entry where something is wrong: no ELF, empty,
-  /// truncated, not 64-bit little-endian, bad section link, symbol or relocation out of range, several symbol tables,
-  /// compressed allocated sections. SHT_REL sections are an Error. Extended section indices are understood.
+  /// Maps and parses the file. Throws Error naming the file, and the section and entry where something is wrong: no
+  /// ELF, empty, truncated, not 64-bit little-endian, bad section link, symbol or relocation out of range, several
+  /// symbol tables, compressed allocated sections. SHT_REL sections are an Error. Extended section indices are
+  /// understood.
   static ElfObject read(const std::filesystem::path& path, Want want = Want::relocations);
 
   /// The same from memory; `name` is used in messages. The bytes are copied.
@@ -32,10 +33,10 @@ class ElfObject {
   ElfObject& operator=(ElfObject&&) noexcept;
   ~ElfObject();
 
-  const std::string& name() const;   ///< the path, for messages
-  uint16_t type() const;             ///< e_type: ET_REL 1, ET_EXEC 2, ET_DYN 3
-  uint16_t machine() const;          ///< e_machine
-  uint32_t flags() const;            ///< e_flags
+  const std::string& name() const;               ///< the path, for messages
+  uint16_t type() const;                         ///< e_type: ET_REL 1, ET_EXEC 2, ET_DYN 3
+  uint16_t machine() const;                      ///< e_machine
+  uint32_t flags() const;                        ///< e_flags
   const std::vector<Section>& sections() const;  ///< index 0 is the null section
   const std::vector<Symbol>& symbols() const;    ///< in symbol table order; index 0 is the null symbol
   std::span<const std::byte> bytes() const;      ///< the whole file

@@ -1,4 +1,5 @@
-// Records of one parsed ELF object: const from the moment ElfObject::read returns. A pointer to a record is its identity.
+// Records of one parsed ELF object: const from the moment ElfObject::read returns. A pointer to a record is its
+// identity.
 //
 // Names of fields follow the ELF specification (sh_*, st_*, r_* without the prefix); numbers are as in the file.
 #pragma once
@@ -38,8 +39,8 @@ struct Section {
   uint64_t flags = 0;
   uint64_t addralign = 1;
   uint64_t entsize = 0;
-  uint64_t size = 0;                    ///< also for SHT_NOBITS, which has no data
-  uint64_t address = 0;                 ///< sh_addr; 0 in relocatable objects
+  uint64_t size = 0;     ///< also for SHT_NOBITS, which has no data
+  uint64_t address = 0;  ///< sh_addr; 0 in relocatable objects
   uint32_t link = 0, info = 0;
   std::span<const std::byte> data;      ///< empty for SHT_NOBITS
   std::vector<Relocation> relocations;  ///< of every RELA section that targets this one, by offset

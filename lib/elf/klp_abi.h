@@ -1,5 +1,5 @@
-// Names and constants of the kernel's livepatch ELF format (Documentation/livepatch/module-elf-format.rst, Linux 5.10-7.3),
-// and of the form in which klp relocations travel through the linker.
+// Names and constants of the kernel's livepatch ELF format (Documentation/livepatch/module-elf-format.rst,
+// Linux 5.10-7.3), and of the form in which klp relocations travel through the linker.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace klp::elf {
 inline constexpr uint64_t kShfRelaLivepatch = 0x00100000;
 inline constexpr uint16_t kShnLivepatch = 0xff20;
 
-/// A reference that the livepatch core resolves: symbol `symbol` of `symbol_object`, the `sympos`-th of its name (0: unique),
-/// applied when `patched_object` is loaded.
+/// A reference that the livepatch core resolves: symbol `symbol` of `symbol_object`, the `sympos`-th of its name (0:
+/// unique), applied when `patched_object` is loaded.
 struct KlpReference {
   std::string patched_object;
   std::string symbol_object;
@@ -21,8 +21,8 @@ struct KlpReference {
   uint64_t sympos = 0;
 };
 
-/// The symbol's name on its way through ld -r and modpost: ".klp.ref.PATCHED.OBJECT.symbol,POS" (weak, undefined). Module names
-/// have no dots, so it splits again. Neither ld nor modpost of 5.10-6.12 looks into such names.
+/// The symbol's name on its way through ld -r and modpost: ".klp.ref.PATCHED.OBJECT.symbol,POS" (weak, undefined).
+/// Module names have no dots, so it splits again. Neither ld nor modpost of 5.10-6.12 looks into such names.
 std::string travel_name(const KlpReference& reference);
 std::optional<KlpReference> parse_travel_name(std::string_view name);
 
@@ -36,8 +36,8 @@ std::string klp_rela_name(std::string_view object, std::string_view section);
 /// The object name of such a section name; nothing when it is none.
 std::optional<std::string> klp_rela_object(std::string_view section_name);
 
-/// Section of the flat table of replaced functions and the layout of its entries (lib/runtime reads it): pointers to the object's name
-/// (null: vmlinux), the old function's name, the new function, then sympos; 8 bytes each.
+/// Section of the flat table of replaced functions and the layout of its entries (lib/runtime reads it): pointers to
+/// the object's name (null: vmlinux), the old function's name, the new function, then sympos; 8 bytes each.
 inline constexpr std::string_view kFuncsSection = ".klp_diff.funcs";
 inline constexpr uint64_t kFuncsEntrySize = 32;
 

@@ -21,7 +21,8 @@ SymbolIndex::SymbolIndex(const ElfObject& shipped) : object_(&shipped), module_(
   for (const Section& s : shipped.sections()) {
     if (s.is_alloc() && s.size > 0) by_address_.push_back(&s);
   }
-  std::stable_sort(by_address_.begin(), by_address_.end(), [](const Section* a, const Section* b) { return a->address < b->address; });
+  std::stable_sort(by_address_.begin(), by_address_.end(),
+                   [](const Section* a, const Section* b) { return a->address < b->address; });
 }
 
 std::vector<const FileBlock*> SymbolIndex::blocks_of(std::string_view file) const {
@@ -47,7 +48,7 @@ bool SymbolIndex::in_kallsyms(const Symbol& s, bool module) {
   for (const std::string_view prefix : {"$", ".L", "__crc_", "__kstrtab_", "__kstrtabns_"}) {
     if (s.name.starts_with(prefix)) return false;
   }
-  return !s.name.ends_with("L0");
+  return s.name != "L0";  // mksysmap: ' L0$', where the blank stands in front of the name
 }
 
 uint64_t SymbolIndex::sympos(const Symbol& symbol) const {
@@ -60,13 +61,16 @@ uint64_t SymbolIndex::sympos(const Symbol& symbol) const {
   if (!module_) {
     std::stable_sort(same.begin(), same.end(), [](const Symbol* a, const Symbol* b) { return a->value < b->value; });
   }
-  const auto found = std::find_if(same.begin(), same.end(), [&](const Symbol* s) { return s->value == symbol.value && s->section == symbol.section; });
+  const auto found = std::find_if(same.begin(), same.end(), [&](const Symbol* s) {
+    return s->value == symbol.value && s->section == symbol.section;
+  });
   check(found != same.end(), "{} has no position", symbol.name);
   return static_cast<uint64_t>(found - same.begin()) + 1;
 }
 
 const Section* SymbolIndex::section_at(uint64_t address) const {
-  // Sections may overlap in address: per-cpu data is linked at 0. The last that starts at or below wins, if it holds it.
+  // Sections may overlap in address: per-cpu data is linked at 0. The last that starts at or below wins, if it holds
+  // it.
   auto after = std::upper_bound(by_address_.begin(), by_address_.end(), address,
                                 [](uint64_t value, const Section* s) { return value < s->address; });
   while (after != by_address_.begin()) {

@@ -1,4 +1,5 @@
-// The symbols of a shipped binary (vmlinux or a .ko): which belong to one source file, and which position the kernel counts for a name.
+// The symbols of a shipped binary (vmlinux or a .ko): which belong to one source file, and which position the kernel
+// counts for a name.
 #pragma once
 
 #include <map>
@@ -18,7 +19,8 @@ struct FileBlock {
 
 class SymbolIndex {
  public:
-  /// `shipped` must outlive the index. ET_REL (a module) counts positions in symbol table order, anything else by address.
+  /// `shipped` must outlive the index. ET_REL (a module) counts positions in symbol table order, anything else by
+  /// address.
   explicit SymbolIndex(const ElfObject& shipped);
 
   const ElfObject& object() const { return *object_; }
@@ -30,8 +32,9 @@ class SymbolIndex {
   const Symbol* maybe_global(std::string_view name) const;
 
   /// The position the livepatch core needs to find this symbol by name: 0 when the name is unique, else 1 and up.
-  /// vmlinux: counted over all kallsyms entries of the name by ascending address (scripts/kallsyms.c and mksysmap, 5.10-6.12);
-  /// module: in the order of its symbol table (kernel/module/kallsyms.c). Error when kallsyms does not hold the symbol.
+  /// vmlinux: counted over all kallsyms entries of the name by ascending address (scripts/kallsyms.c and
+  /// mksysmap, 5.10-6.12); module: in the order of its symbol table (kernel/module/kallsyms.c). Error when kallsyms
+  /// does not hold the symbol.
   uint64_t sympos(const Symbol& symbol) const;
 
   /// Whether kallsyms holds the symbol at all (CONFIG_KALLSYMS_ALL).

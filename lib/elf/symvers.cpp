@@ -35,8 +35,8 @@ Exports read_symvers(const std::filesystem::path& path) {
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
     const std::vector<std::string> fields = split_tabs(line);
-    check(fields.size() >= 4 && fields[0].starts_with("0x"), "{}: line {} is no Module.symvers line: '{}'", path.string(), number,
-          line.substr(0, 80));
+    check(fields.size() >= 4 && fields[0].starts_with("0x"), "{}: line {} is no Module.symvers line: '{}'",
+          path.string(), number, line.substr(0, 80));
     Export entry;
     entry.crc = static_cast<uint32_t>(std::strtoul(fields[0].c_str(), nullptr, 16));
     entry.module = module_name(fields[2]);

@@ -18,8 +18,8 @@ struct Export {
 /// Symbol name to its export. A name that several modules export keeps the first.
 using Exports = std::map<std::string, Export, std::less<>>;
 
-/// Reads Module.symvers (tab-separated: crc, symbol, module path, export type, namespace; scripts/mod/modpost.c, 5.10-7.3).
-/// Error naming the line when it is malformed.
+/// Reads Module.symvers (tab-separated: crc, symbol, module path, export type, namespace;
+/// scripts/mod/modpost.c, 5.10-7.3). Error naming the line when it is malformed.
 Exports read_symvers(const std::filesystem::path& path);
 
 }  // namespace klp::elf

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "kernel/apt.h"
 #include "support/run.h"
 
 namespace klp::kernel {
@@ -30,6 +31,14 @@ bool is_applied_already(const fs::path& root, const std::string& text) {
   options.directory = root;
   options.input = text;
   return run({"patch", "-p1", "-u", "-R", "--force", "--dry-run", "-r", "-"}, options).status == 0;
+}
+
+/// Lines that begin with a blank are shown as they are, not wrapped.
+std::string indented(const std::string& text) {
+  std::istringstream in(text);
+  std::string result;
+  for (std::string line; std::getline(in, line);) result += "  " + line + "\n";
+  return result;
 }
 
 /// Turns what GNU patch says into findings. Its lines about a file follow the one that names it.
@@ -68,7 +77,7 @@ class PatchOutput {
                                         file_.empty() ? "this kernel's source" : file_, failed_.front());
       const fs::path rejects = tree_.root() / (file_ + ".rej");
       std::error_code error;
-      if (!file_.empty() && fs::is_regular_file(rejects, error)) message += "\n" + read_file(rejects);
+      if (!file_.empty() && fs::is_regular_file(rejects, error)) message += "\n" + indented(read_file(rejects));
       findings_.add(patch_finding(Severity::refusal, "patch-does-not-apply", file_, message,
                                   "bring the patch to this kernel's source version first"));
     } else if (!moved_.empty()) {
@@ -95,9 +104,10 @@ void run_patch(const fs::path& patch, const std::string& text, ShadowTree& tree,
   options.input = text;
   // Never asks (--force), writes no backups; -u: what only looks like an ed script stays text.
   const RunResult result = run({"patch", "-p1", "-u", "--force", "--no-backup-if-mismatch"}, options);
+  if (result.status != 0) check_disk_space("applying " + patch.string(), result.output, tree.root());
   if (result.status != 0 && applied_already) {
     findings.add(
-        patch_finding(Severity::refusal, "patch-does-not-apply", {},
+        patch_finding(Severity::refusal, "patch-does-not-apply", patch.filename().string(),
                       patch.filename().string() + " does not apply: this kernel's source already has its changes",
                       "nothing needs to be patched; check the kernel's version"));
     return;
@@ -105,7 +115,7 @@ void run_patch(const fs::path& patch, const std::string& text, ShadowTree& tree,
   PatchOutput output(patch, tree, findings);
   output.read(result.output);
   if (result.status == 0 || output.any_failure()) return;
-  findings.add(patch_finding(Severity::refusal, "patch-does-not-apply", {},
+  findings.add(patch_finding(Severity::refusal, "patch-does-not-apply", patch.filename().string(),
                              patch.filename().string() + " does not apply:\n" + result.output,
                              "bring the patch to this kernel's source version first"));
 }

@@ -63,7 +63,17 @@ std::string PackageVersion::file_name() const {
 
 bool tells_full_disk(std::string_view output) {
   return output.find("No space left on device") != output.npos || output.find("enough free space") != output.npos ||
+         output.find("not all data was written to the output") != output.npos ||  // the kernel's fixdep
          output.find("Disk quota exceeded") != output.npos;
+}
+
+void check_disk_space(std::string_view what, std::string_view output, const fs::path& directory) {
+  constexpr uintmax_t kNextToNothing = 64 * 1024;  // programs that lose a write to a full disk do not all say so
+  std::error_code error;
+  const fs::space_info space = fs::space(directory, error);
+  if (!tells_full_disk(output) && (error || space.available >= kNextToNothing)) return;
+  throw Error(fmt::format("{}: No space left on device", what),
+              "free some space, or choose another disk with --work-dir, TMPDIR or KLP_DIFF_CACHE");
 }
 
 bool natural_less(std::string_view a, std::string_view b) {

@@ -26,6 +26,10 @@ bool natural_less(std::string_view a, std::string_view b);
 /// True when program output tells of a full disk.
 bool tells_full_disk(std::string_view output);
 
+/// Throws Error when `output`, of a program that failed at `what`, tells of a full disk, or when next to nothing is
+/// free in `directory`, where it writes: then neither the patch nor the kernel is at fault.
+void check_disk_space(std::string_view what, std::string_view output, const std::filesystem::path& directory);
+
 /// Errors of all members: apt is missing; interruption.
 class Apt {
  public:

@@ -37,6 +37,11 @@ fs::path take(const fs::path& given, const fs::path Kernel::*member, const std::
                       "of a finished kernel build"
                     : "check the path");
   }
+  const bool directory = member == &Kernel::source || member == &Kernel::modules;
+  if (directory != fs::is_directory(real)) {
+    throw Error(fmt::format("{} {} is {} directory", option, path.string(), directory ? "not a" : "a"),
+                "check the path");
+  }
   return real;
 }
 
@@ -121,8 +126,13 @@ Kernel collect(const KernelSelection& selection, const std::optional<Kernel>& ba
   kernel.symvers = take(selection.symvers, &Kernel::symvers, base, "--symvers");
   kernel.vmlinux = take(selection.vmlinux, &Kernel::vmlinux, base, "--vmlinux");
   kernel.modules = take(selection.modules, &Kernel::modules, base, "--modules");
-  const elf::ImageFacts facts = elf::read_image_facts(kernel.vmlinux);
-  check(facts.machine == 62, "{} is not an x86-64 kernel (ELF machine {})", kernel.vmlinux.string(), facts.machine);
+  const elf::ImageFacts facts =
+      with_hint("give the vmlinux of the kernel build, or that of the -dbg package (--vmlinux)",
+                [&] { return elf::read_image_facts(kernel.vmlinux); });
+  if (facts.machine != 62) {
+    throw Error(fmt::format("{} is not an x86-64 kernel (ELF machine {})", kernel.vmlinux.string(), facts.machine),
+                "klp-diff makes livepatches for x86-64 only");
+  }
   kernel.release = facts.release;
   kernel.build_id = facts.build_id;
   kernel.arch = "x86_64";

@@ -190,6 +190,7 @@ std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& uni
                                              const std::vector<TouchedFile>& touched, const CompileOptions& options,
                                              Findings& findings) {
   std::vector<CompiledUnit> result;
+  if (units.empty()) return result;
   for (const Outcome& outcome : Compilation(*state_, options).compile(units)) {
     const Unit& unit = *outcome.unit.unit;
     const bool by_patch =

@@ -56,7 +56,8 @@ KernelConfig KernelConfig::parse(std::string_view text) {
 KernelConfig KernelConfig::read(const std::filesystem::path& path) {
   KernelConfig config = parse(read_file(path));
   if (config.values_.empty())
-    throw Error(fmt::format("{} is not a kernel config: it has no CONFIG_ line", path.string()));
+    throw Error(fmt::format("{} is not a kernel config: it has no CONFIG_ line", path.string()),
+                "take the config of the running kernel, e.g. /boot/config-$(uname -r)");
   return config;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "kernel/apt.h"
 #include "support/files.h"
 #include "support/run.h"
 
@@ -70,9 +71,7 @@ void write_saved_command(const fs::path& object) {
 }
 
 void place_object(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  check(!error, "cannot copy {} to {}: {}", from.string(), to.string(), error.message());
+  write_file_atomically(to, read_file(from));  // std::filesystem's copy calls a full disk an input/output error
   write_saved_command(to);
 }
 
@@ -137,6 +136,7 @@ void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::pa
   const RunResult result = run_kbuild(kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_end.o"});
   if (result.status == 0) return;
   const std::string shown = complaints(result.output);
+  check_disk_space("compiling the runtime", result.output, directory);
   throw Error(fmt::format("the runtime does not compile for {}:\n{}", kernel.name,
                           shown.empty() ? last_lines(result.output, 10) : shown));
 }
@@ -188,6 +188,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
   const fs::path module = directory / (link.name + ".ko");
   const std::string shown = complaints(result.output);
   if (result.status != 0 || !shown.empty() || !fs::exists(module)) {
+    check_disk_space("linking " + link.name, result.output, directory);
     throw Error(
         fmt::format("kbuild does not link {}:\n{}", link.name, shown.empty() ? last_lines(result.output, 10) : shown));
   }

@@ -104,7 +104,7 @@ class Parser {
 
  private:
   [[noreturn]] void fail_here(const std::string& what, const std::string& hint = {}) const {
-    const size_t line = any_section_ || at_ < lines_.size() ? at_ + 1 : 0;
+    const size_t line = any_section_ || current_ || at_ < lines_.size() ? at_ + 1 : 0;
     throw Error(
         line != 0 ? fmt::format("{}:{}: {}", name_.string(), line, what) : fmt::format("{}: {}", name_.string(), what),
         hint);

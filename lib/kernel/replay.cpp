@@ -3,6 +3,7 @@
 // afterwards.
 #include "kernel/replay.h"
 
+#include "kernel/apt.h"
 #include "support/run.h"
 
 namespace klp::kernel {
@@ -87,6 +88,7 @@ ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& sour
   ReplayResult result{run_result.status == 0 && fs::exists(object, error), run_result.output, {}};
   if (!result.good) {
     fs::remove(object, error);
+    check_disk_space("compiling " + unit.unit, result.output, object.parent_path());
     if (result.output.empty()) result.output = fmt::format("the compiler ended with status {}\n", run_result.status);
     return result;
   }

@@ -66,7 +66,8 @@ void ShadowTree::make_real_file(const std::string& file) {
   own_files_.insert(file);
   std::error_code none;
   if (!fs::is_regular_file(source_ / file, none)) return;
-  checked("cannot copy to", copy, [&](auto& error) { fs::copy_file(source_ / file, copy, error); });
+  write_file_atomically(copy,
+                        read_file(source_ / file));  // std::filesystem's copy calls a full disk an input/output error
   checked("cannot make writable", copy, [&](auto& error) {
     fs::permissions(copy, fs::perms::owner_write | fs::perms::owner_read, fs::perm_options::add, error);
   });

@@ -139,8 +139,9 @@ class Reach {
                             fmt::format("{} is generated from {}, and other code from it", name, file.path),
                             "leave this file out of the patch, and make the fix in the C code that it leads to"));
     } else if (kind_of_path(source.string()) == PathKind::special_image) {
-      // Boot code has run; what still runs (vdso) or will (purgatory) cannot be redirected.
-      if (source.string().find("/boot/") != std::string::npos) return;
+      // Boot code and the EFI stub have run; what still runs (vdso) or will (purgatory) cannot be redirected.
+      if (source.string().find("/boot/") != std::string::npos || source.string().find("/libstub/") != std::string::npos)
+        return;
       findings_.add(refusal(
           "special-image", file.path,
           fmt::format("{} is compiled into {} too, which is not part of the running kernel's code", file.path, name),

@@ -69,6 +69,7 @@ struct Report {
   std::string version;  ///< of klp-diff
   Outcome outcome = Outcome::ok;
   std::string message;  ///< why it failed; empty unless outcome is failed
+  std::string hint;     ///< what can be done about it; may be empty
   std::optional<ReportKernel> kernel;
   std::optional<ReportModule> module;
   std::vector<ReportUnit> units;

@@ -112,6 +112,7 @@ void put_imports_and_tables(const elf::LivepatchContent& content, Json& json) {
 std::string report_json(const Report& report) {
   Json json = heading(report.version, report.command, to_string(report.outcome));
   if (!report.message.empty()) json["message"] = report.message;
+  if (!report.hint.empty()) json["hint"] = report.hint;
   if (const auto& k = report.kernel) {
     json["kernel"] = {{"release", k->release}, {"arch", k->arch}, {"build_id", k->build_id}};
     if (!k->name.empty()) json["kernel"]["name"] = k->name;

@@ -1,4 +1,5 @@
-// Bounds-checked little-endian reads and writes on byte ranges. Every supported target (x86_64, ppc64le) is little-endian.
+// Bounds-checked little-endian reads and writes on byte ranges. Every supported target (x86_64, ppc64le) is
+// little-endian.
 #pragma once
 
 #include <bit>

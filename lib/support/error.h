@@ -1,4 +1,5 @@
-// Errors: bad input, a missing tool, a full disk. One exception type, caught once in main and turned into an exit status.
+// Errors: bad input, a missing tool, a full disk. One exception type, caught once in main and turned into an exit
+// status.
 //
 // A patch that cannot become a livepatch is not an Error but a list of Findings (finding.h).
 #pragma once

@@ -20,7 +20,11 @@ namespace {
 [[noreturn]] void fail_system(std::string_view what, const fs::path& path) {
   const int error = errno;
   std::string hint;
-  if (error == ENOSPC || error == EDQUOT) hint = "free some space, or choose another place with -o, --work-dir or KLP_DIFF_CACHE";
+  if (error == ENOSPC || error == EDQUOT)
+    hint = "free some space, or choose another place with -o, --work-dir or KLP_DIFF_CACHE";
+  if (what == "cannot write" && error == ENOENT) hint = "make the directory first, or choose another one";
+  if (error == EACCES || error == EPERM || error == EROFS)
+    hint = "choose a place that you may use, or run as a user who may";
   throw Error(fmt::format("{} {}: {}", what, path.string(), std::strerror(error)), hint);
 }
 

@@ -25,8 +25,8 @@ std::string sha256_hex(std::string_view content);
 /// SHA-256 of a file's bytes in lower-case hex, read in pieces.
 std::string sha256_file(const fs::path& path);
 
-/// A directory that is removed with all it holds at the end of the scope, unless keep() was called. Also removed when the
-/// program ends by SIGINT, because interruption travels as an Error (run.h).
+/// A directory that is removed with all it holds at the end of the scope, unless keep() was called. Also removed when
+/// the program ends by SIGINT, because interruption travels as an Error (run.h).
 class TempDir {
  public:
   /// Makes `parent/prefix.XXXXXX`; `parent` is made when it does not exist.
@@ -43,7 +43,8 @@ class TempDir {
   bool keep_ = false;
 };
 
-/// An exclusive lock between processes (flock on `path`), held for the object's lifetime. Waits; the first wait is logged.
+/// An exclusive lock between processes (flock on `path`), held for the object's lifetime. Waits; the first wait is
+/// logged.
 class FileLock {
  public:
   explicit FileLock(const fs::path& path);

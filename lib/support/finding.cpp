@@ -59,7 +59,9 @@ std::vector<std::string> Findings::accept(const std::vector<std::string>& specs)
   for (const std::string& spec : specs) {
     bool used = false;
     for (Finding& finding : list_) {
-      if (finding.severity != Severity::refusal || !finding.acceptable || !is_acceptable_code(finding.code) || !matches(finding, spec)) continue;
+      if (finding.severity != Severity::refusal || !finding.acceptable || !is_acceptable_code(finding.code) ||
+          !matches(finding, spec))
+        continue;
       finding.severity = Severity::warning;
       finding.message += " (accepted)";
       used = true;

@@ -21,7 +21,7 @@ struct Finding {
   std::string unit;    ///< e.g. "fs/proc/meminfo.o", or the source file when no unit is known
   std::string symbol;
   std::string message;
-  std::string hint;  ///< what the user can do
+  std::string hint;        ///< what the user can do
   bool acceptable = true;  ///< false: --accept does not reach this one, whatever its code
 };
 

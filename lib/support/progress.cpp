@@ -20,7 +20,9 @@ bool on_terminal() {
 
 }  // namespace
 
-void enable_progress(bool enabled) { g_enabled = enabled; }
+void enable_progress(bool enabled) {
+  g_enabled = enabled;
+}
 
 Progress::Progress(std::string what, size_t total)
     : what_(std::move(what)), total_(total), start_(std::chrono::steady_clock::now()) {

@@ -9,8 +9,8 @@ namespace klp {
 /// Whether steps are shown at all (not with -q). Set once by main.
 void enable_progress(bool enabled);
 
-/// One step, e.g. Progress step("compiling", 12); step.advance("net/core/dev.c"); The end of its scope ends the step and
-/// prints its name and time once. Thread-safe.
+/// One step, e.g. Progress step("compiling", 12); step.advance("net/core/dev.c"); The end of its scope ends the step
+/// and prints its name and time once. Thread-safe.
 class Progress {
  public:
   /// `total` 0: the number of parts is not known.

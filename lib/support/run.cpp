@@ -16,7 +16,9 @@ namespace {
 
 std::atomic<bool> g_interrupted{false};
 
-void on_signal(int) { g_interrupted = true; }
+void on_signal(int) {
+  g_interrupted = true;
+}
 
 struct Pipe {
   int read_end = -1;
@@ -99,6 +101,7 @@ class Conversation {
       if (fds[1].revents != 0) read_some(err_, result.error_output);
       if (fds[2].revents != 0) write_some();
     }
+    if (ended_) end_stragglers();
   }
 
  private:
@@ -113,6 +116,14 @@ class Conversation {
     } else if (ended_ && now > kill_at_) {
       kill(-child_, SIGKILL);
     }
+  }
+  /// A shell that was ended may leave a compiler behind, which would go on writing. Until the child is reaped its
+  /// group's id is not reused.
+  void end_stragglers() const {
+    siginfo_t info{};
+    while (waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+    }
+    kill(-child_, SIGKILL);
   }
   bool exited() const {
     siginfo_t info{};
@@ -162,7 +173,9 @@ void install_interrupt_handlers() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-bool interrupted() { return g_interrupted; }
+bool interrupted() {
+  return g_interrupted;
+}
 
 void throw_if_interrupted() {
   if (interrupted()) throw Error("interrupted", {}, ExitStatus::interrupted);
@@ -188,7 +201,9 @@ RunResult run(const std::vector<std::string>& command, const RunOptions& options
   check(!command.empty(), "nothing to run");
   throw_if_interrupted();
   const auto program = find_program(command[0]);
-  if (!program) throw Error(fmt::format("program '{}' is missing", command[0]), fmt::format("install the package that has {}", command[0]));
+  if (!program)
+    throw Error(fmt::format("program '{}' is missing", command[0]),
+                fmt::format("install the package that has {}", command[0]));
 
   std::vector<std::string> arguments = command;
   std::vector<std::string> environment = merged_environment(options.environment);

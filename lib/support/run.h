@@ -1,7 +1,7 @@
 // Running other programs, and interruption.
 //
-// SIGINT and SIGTERM set a flag; running children (each in its own process group) are ended, and the flag is raised as an
-// Error with status 130, so that every scope cleans up on the way out.
+// SIGINT and SIGTERM set a flag; running children (each in its own process group) are ended, and the flag is raised as
+// an Error with status 130, so that every scope cleans up on the way out.
 #pragma once
 
 #include <chrono>

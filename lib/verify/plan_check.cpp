@@ -57,7 +57,8 @@ class PlanCheck {
   }
 
   /// What of a planned section is not as planned where `symbol` says it lies; empty when all is.
-  std::string difference(const diff::PatchObject& object, const diff::PlanSection& planned, const elf::Symbol& symbol) const {
+  std::string difference(const diff::PatchObject& object, const diff::PlanSection& planned,
+                         const elf::Symbol& symbol) const {
     const elf::Section& section = *symbol.section;
     if (section.has_data()) {
       const auto bytes = slice(section.data, symbol.value, planned.data.size());
@@ -65,12 +66,15 @@ class PlanCheck {
     }
     std::map<uint64_t, const elf::Relocation*> there;
     for (const elf::Relocation& r : section.relocations) {
-      if (r.offset >= symbol.value && r.offset < symbol.value + planned.data.size()) there[r.offset - symbol.value] = &r;
+      if (r.offset >= symbol.value && r.offset < symbol.value + planned.data.size())
+        there[r.offset - symbol.value] = &r;
     }
-    if (there.size() != planned.relocations.size()) return fmt::format("has {} relocations, planned were {}", there.size(), planned.relocations.size());
+    if (there.size() != planned.relocations.size())
+      return fmt::format("has {} relocations, planned were {}", there.size(), planned.relocations.size());
     for (const diff::PlanRelocation& r : planned.relocations) {
       const auto found = there.find(r.offset);
-      if (found == there.end() || !same(object, r, *found->second)) return fmt::format("+{:#x}: another relocation than planned", r.offset);
+      if (found == there.end() || !same(object, r, *found->second))
+        return fmt::format("+{:#x}: another relocation than planned", r.offset);
     }
     return {};
   }
@@ -80,8 +84,8 @@ class PlanCheck {
     switch (planned.target) {
       case diff::PlanRelocation::Target::klp: {
         const auto owner = owner_.find({r.section->index, r.offset});
-        return r.symbol->place == elf::SymbolPlace::livepatch && r.symbol->name == elf::klp_symbol_name(planned.klp) && r.addend == planned.addend &&
-               owner != owner_.end() && owner->second == planned.klp.patched_object;
+        return r.symbol->place == elf::SymbolPlace::livepatch && r.symbol->name == elf::klp_symbol_name(planned.klp) &&
+               r.addend == planned.addend && owner != owner_.end() && owner->second == planned.klp.patched_object;
       }
       case diff::PlanRelocation::Target::plain:
         return r.symbol->name == planned.name && r.addend == planned.addend;
@@ -90,7 +94,8 @@ class PlanCheck {
     }
     const diff::PlanSymbol& symbol = object.symbols[planned.symbol];
     // A section of the same name in another unit may lie in front: only the section can be held against the plan then.
-    if (symbol.name.empty()) return r.symbol->is_defined() && r.symbol->section->name == object.sections[symbol.section].name;
+    if (symbol.name.empty())
+      return r.symbol->is_defined() && r.symbol->section->name == object.sections[symbol.section].name;
     return r.symbol->is_defined() && (r.symbol->name == symbol.name || r.symbol->is_section());
   }
 
@@ -98,7 +103,9 @@ class PlanCheck {
     size_t planned = 0;
     for (const diff::PatchObject& object : plan_) {
       for (const diff::PlanSection& s : object.sections) {
-        planned += static_cast<size_t>(std::count_if(s.relocations.begin(), s.relocations.end(), [](const auto& r) { return r.target == diff::PlanRelocation::Target::klp; }));
+        planned += static_cast<size_t>(std::count_if(s.relocations.begin(), s.relocations.end(), [](const auto& r) {
+          return r.target == diff::PlanRelocation::Target::klp;
+        }));
       }
     }
     check(planned == klp_total_, "{} klp relocations, planned were {}", klp_total_, planned);
@@ -108,20 +115,24 @@ class PlanCheck {
     std::multiset<std::string> planned, there;
     for (const diff::PatchObject& object : plan_) {
       for (const diff::PlanFunction& f : object.functions) {
-        planned.insert(fmt::format("{}:{},{} -> {}", object.object, f.old_name, f.sympos, object.symbols[f.symbol].name));
+        planned.insert(
+            fmt::format("{}:{},{} -> {}", object.object, f.old_name, f.sympos, object.symbols[f.symbol].name));
       }
     }
     for (const elf::Section& s : module_.sections()) {
       if (s.name != elf::kFuncsSection) continue;
       for (uint64_t at = 0; at + elf::kFuncsEntrySize <= s.data.size(); at += elf::kFuncsEntrySize) {
-        there.insert(fmt::format("{}:{},{} -> {}", text_at(s, at, "vmlinux"), text_at(s, at + 8, "?"), read_le<uint64_t>(s.data, at + 24), function_at(s, at + 16)));
+        there.insert(fmt::format("{}:{},{} -> {}", text_at(s, at, "vmlinux"), text_at(s, at + 8, "?"),
+                                 read_le<uint64_t>(s.data, at + 24), function_at(s, at + 16)));
       }
     }
-    check(planned == there, "the table of replaced functions has {} entries that are not the {} planned ones", there.size(), planned.size());
+    check(planned == there, "the table of replaced functions has {} entries that are not the {} planned ones",
+          there.size(), planned.size());
   }
 
   static const elf::Relocation* field(const elf::Section& s, uint64_t offset) {
-    const auto found = std::find_if(s.relocations.begin(), s.relocations.end(), [&](const elf::Relocation& r) { return r.offset == offset; });
+    const auto found = std::find_if(s.relocations.begin(), s.relocations.end(),
+                                    [&](const elf::Relocation& r) { return r.offset == offset; });
     return found == s.relocations.end() ? nullptr : &*found;
   }
   static std::string text_at(const elf::Section& s, uint64_t offset, const char* without) {

@@ -172,7 +172,7 @@ void Checker::wait_for_transition(const std::string& name, const std::string& un
                                   int old_state) {
   const auto limit = check_.transition_limit;
   const std::string loop = fmt::format(R"(
-now() {{ cut -d. -f1 /proc/uptime; }}
+now() {{ read up rest </proc/uptime; echo ${{up%%.*}}; }}
 end=$(($(now) + {}))
 until {}; do
   [ $(now) -ge $end ] && exit 9

@@ -1,5 +1,5 @@
-// Units of the real kernel, compiled as recorded: each equals the shipped binary, and none differs from itself. 12 units spread over the
-// tree, 40 with KLP_TEST_ALL.
+// Units of the real kernel, compiled as recorded: each equals the shipped binary, and none differs from itself. 12
+// units spread over the tree, 40 with KLP_TEST_ALL.
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
@@ -15,7 +15,8 @@ namespace {
 
 /// Not linked into vmlinux or a module as they are compiled: other address spaces, other stages of the boot.
 bool is_special(const std::string& unit) {
-  for (const char* part : {"/boot/", "/vdso", "realmode/", "purgatory/", "efi/libstub", "scripts/", "tools/", "usr/", "lib/vdso", ".mod.o", "/asm-offsets", "asn1.o", "samples/"}) {
+  for (const char* part : {"/boot/", "/vdso", "realmode/", "purgatory/", "efi/libstub", "scripts/", "tools/", "usr/",
+                           "lib/vdso", ".mod.o", "/asm-offsets", "asn1.o", "samples/"}) {
     if (unit.find(part) != std::string::npos) return true;
   }
   return false;
@@ -24,7 +25,8 @@ bool is_special(const std::string& unit) {
 std::vector<const kernel::Unit*> spread(const kernel::KernelIndex& index, size_t count) {
   std::vector<const kernel::Unit*> all;
   for (const auto& [name, unit] : index.units()) {
-    if (unit.source.ends_with(".c") && name.ends_with(".o") && unit.objects.size() == 1 && !is_special(name)) all.push_back(&unit);
+    if (unit.source.ends_with(".c") && name.ends_with(".o") && unit.objects.size() == 1 && !is_special(name))
+      all.push_back(&unit);
   }
   std::vector<const kernel::Unit*> chosen;
   for (size_t i = 0; i < count; ++i) chosen.push_back(all[(2 * i + 1) * all.size() / (2 * count)]);
@@ -34,7 +36,8 @@ std::vector<const kernel::Unit*> spread(const kernel::KernelIndex& index, size_t
 std::string describe(const diff::UnitResult& result) {
   std::string text;
   for (const Finding& f : result.findings.list()) text += fmt::format("{} {}: {}\n", f.code, f.symbol, f.message);
-  for (const diff::FunctionReport& f : result.functions) text += fmt::format("{} {}: {}\n", f.change, f.name, f.because.empty() ? "" : f.because[0]);
+  for (const diff::FunctionReport& f : result.functions)
+    text += fmt::format("{} {}: {}\n", f.change, f.name, f.because.empty() ? "" : f.because[0]);
   return text;
 }
 
@@ -42,7 +45,8 @@ std::string describe(const diff::UnitResult& result) {
 
 TEST_CASE("real units equal the shipped kernel and themselves") {
   const char* name = std::getenv("KLP_TEST_KERNEL");
-  const kernel::Kernel kernel = kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}});
+  const kernel::Kernel kernel =
+      kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}});
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
   const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
   const elf::SymbolIndex vmlinux_index(vmlinux);
@@ -83,7 +87,8 @@ TEST_CASE("real units equal the shipped kernel and themselves") {
     CHECK(result.identity.absent == 0);
     matched += result.identity.matched;
     overridden += result.identity.overridden;
-    functions += result.identity.matched + result.identity.different + result.identity.absent + result.identity.overridden;
+    functions +=
+        result.identity.matched + result.identity.different + result.identity.absent + result.identity.overridden;
   }
   fmt::print("{} functions: {} equal the shipped ones, {} weak ones are overridden\n", functions, matched, overridden);
   CHECK(functions > 50);

@@ -1,4 +1,5 @@
-// The engine on objects made in memory: what counts as changed, what is carried, how references are resolved, what is refused.
+// The engine on objects made in memory: what counts as changed, what is carried, how references are resolved, what is
+// refused.
 #include "diff/engine.h"
 
 #include <catch2/catch.hpp>
@@ -23,7 +24,8 @@ struct Unit {
     vmlinux.file("other.c");
     exports["printk"] = {1, "vmlinux", false, ""};
     exports["__fentry__"] = {1, "vmlinux", false, ""};
-    sizes.structs = {{"alt_instr", 12}, {"paravirt_patch_site", 16}, {"jump_entry", 16}, {"static_call_site", 8}, {"exception_table_entry", 12}, {"bug_entry", 12}};
+    sizes.structs = {{"alt_instr", 12},       {"paravirt_patch_site", 16},   {"jump_entry", 16},
+                     {"static_call_site", 8}, {"exception_table_entry", 12}, {"bug_entry", 12}};
   }
 
   /// The same function on both sides, with an ftrace site in front.
@@ -51,7 +53,8 @@ struct Unit {
 };
 
 bool has_code(const UnitResult& result, const std::string& code) {
-  return std::any_of(result.findings.list().begin(), result.findings.list().end(), [&](const Finding& f) { return f.code == code; });
+  return std::any_of(result.findings.list().begin(), result.findings.list().end(),
+                     [&](const Finding& f) { return f.code == code; });
 }
 
 std::vector<std::string> names(const UnitResult& result, const std::string& change) {
@@ -106,7 +109,8 @@ TEST_CASE("a changed string changes its reader and travels with it") {
   Unit::traced(u.patched, "f", {0x90}).uses_string("new");
   const UnitResult result = u.run();
   CHECK(names(result, "changed") == Names{"f"});
-  const auto strings = std::find_if(result.plan.sections.begin(), result.plan.sections.end(), [](const PlanSection& s) { return s.name == ".rodata.klp_str"; });
+  const auto strings = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
+                                    [](const PlanSection& s) { return s.name == ".rodata.klp_str"; });
   REQUIRE(strings != result.plan.sections.end());
   CHECK(strings->data == test::to_bytes({'n', 'e', 'w', 0}));
 }
@@ -115,7 +119,10 @@ TEST_CASE("a new function and new data are carried only when something reaches t
   Unit u;
   Unit::traced(u.original, "f", {0xc3});
   Unit::traced(u.patched, "f", {0x90}).calls("fresh");
-  Unit::traced(u.patched, "fresh", {0x90}).uses("count", 6).bytes(test::to_bytes({0xe8, 0, 0, 0, 0, 0xff, 0x05, 0, 0, 0, 0, 0xc3})).uses("count", 7);
+  Unit::traced(u.patched, "fresh", {0x90})
+      .uses("count", 6)
+      .bytes(test::to_bytes({0xe8, 0, 0, 0, 0, 0xff, 0x05, 0, 0, 0, 0, 0xc3}))
+      .uses("count", 7);
   u.patched.data("count", 4).bss();
   Unit::traced(u.patched, "unused", {0xc3});
   const UnitResult result = u.run();
@@ -123,7 +130,8 @@ TEST_CASE("a new function and new data are carried only when something reaches t
   REQUIRE(result.data.size() == 1);
   CHECK(result.data[0].name == "count");
   CHECK(result.klp_relocations == 0);
-  const auto fresh = std::find_if(result.functions.begin(), result.functions.end(), [](const FunctionReport& f) { return f.name == "fresh"; });
+  const auto fresh = std::find_if(result.functions.begin(), result.functions.end(),
+                                  [](const FunctionReport& f) { return f.name == "fresh"; });
   CHECK(fresh->because.front() == "called by f");
 }
 
@@ -131,13 +139,15 @@ TEST_CASE("the address of a replaced function means the original") {
   Unit u;
   for (ObjectFixture* f : {&u.original, &u.patched}) {
     // f calls itself and stores its own address.
-    auto& piece = Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0x48, 0xc7, 0xc7, 0, 0, 0, 0});
+    auto& piece =
+        Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0x48, 0xc7, 0xc7, 0, 0, 0, 0});
     piece.refers(10, test::kR32S, "f", 0);
     piece.calls("f");
   }
   const UnitResult result = u.run();
   REQUIRE_FALSE(result.findings.has_refusal());
-  const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(), [](const PlanSection& s) { return s.name == ".text.f"; });
+  const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
+                                 [](const PlanSection& s) { return s.name == ".text.f"; });
   REQUIRE(text != result.plan.sections.end());
   size_t klp = 0, direct = 0;
   for (const PlanRelocation& r : text->relocations) {
@@ -212,7 +222,8 @@ TEST_CASE("a .cold part belongs to its parent") {
 TEST_CASE("a numbered static without debug information is never matched") {
   Unit u;
   for (ObjectFixture* f : {&u.original, &u.patched}) {
-    auto& piece = Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xff, 0x05, 0, 0, 0, 0});
+    auto& piece =
+        Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xff, 0x05, 0, 0, 0, 0});
     f->data("n.0", 4).bss();
     piece.uses("n.0", 9);
   }
@@ -223,7 +234,8 @@ TEST_CASE("a numbered static without debug information is never matched") {
 TEST_CASE("private statics are carried with their users") {
   Unit u;
   for (ObjectFixture* f : {&u.original, &u.patched}) {
-    auto& piece = Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xff, 0x05, 0, 0, 0, 0});
+    auto& piece =
+        Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xff, 0x05, 0, 0, 0, 0});
     f->data("__warned.7", 1).bss();
     piece.uses("__warned.7", 9);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "elf/elf_object.h"
 #include "options.h"
 #include "support/files.h"
 #include "support/log.h"
@@ -61,7 +62,19 @@ Examples:
   klp-diff boot livepatch_xfs.ko -k debian:6.1-cloud-amd64 --module-after xfs --run 'dmesg | tail -n 3')";
 
 void check_files(const std::vector<fs::path>& files) {
-  for (const fs::path& file : files) check(fs::is_regular_file(file), "{} is missing or no file", file.string());
+  for (const fs::path& file : files) {
+    if (!fs::is_regular_file(file))
+      throw Error(fmt::format("{} is {}", file.string(), fs::exists(file) ? "not a file" : "missing"),
+                  "check the path");
+  }
+}
+
+/// What is no module at all need not be shown to a kernel.
+void check_modules(const std::vector<fs::path>& modules) {
+  for (const fs::path& module : modules) {
+    with_hint("give a whole kernel module (.ko), as klp-diff build writes it",
+              [&] { elf::ElfObject::read(module, elf::ElfObject::Want::symbols_only); });
+  }
 }
 
 vm::VmOptions vm_options(const BootOptions& options, const fs::path& directory) {
@@ -108,6 +121,7 @@ void print_result(const vm::LivepatchCheckResult& result, bool color) {
 ExitStatus run_boot(const BootOptions& options, const CommonOptions& common) {
   check_files(options.livepatches);
   check_files(options.files);
+  check_modules(options.livepatches);
   const kernel::Kernel kernel = kernel::open_kernel(options.kernel);
   const TempDir directory(fs::temp_directory_path(), "klp-diff-boot");
 

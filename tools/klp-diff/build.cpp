@@ -1,6 +1,6 @@
 // klp-diff build: options and output; the phases are in build_pipeline.cpp.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <memory>
 
@@ -18,9 +18,18 @@ struct BuildCommand {
   std::string json;
 };
 
+BuildResult build(const BuildCommand& command) {
+  try {
+    return run_build(command.options);
+  } catch (const Error& error) {
+    show_failure("build", command.json, error);
+    throw;
+  }
+}
+
 ExitStatus run(BuildCommand& command, const CommonOptions& common) {
   command.options.replace = !command.no_replace;
-  const BuildResult result = run_build(command.options);
+  const BuildResult result = build(command);
   if (!result.plan.empty()) {
     fmt::print("{}", result.plan);
     return ExitStatus::ok;
@@ -35,17 +44,21 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
   CLI::App* sub = app.add_subcommand("build", "make a livepatch module from source patches");
   const auto command = std::make_shared<BuildCommand>();
   BuildOptions& o = command->options;
-  sub->add_option("PATCH", o.patches, "patch files, applied in order with -p1")->required()->check(CLI::ExistingFile);
+  sub->add_option("PATCH", o.patches, "patch files, applied in order with -p1")->required();
   add_kernel_options(*sub, o.kernel);
   sub->add_option("-o,--output", o.output, "the module to write, or a directory for it (default: NAME.ko here)");
   sub->add_option("--name", o.name, "the module's name (default: livepatch_ and the first patch's file name)");
   sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
   sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
-  sub->add_option("--accept", o.accept, "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL");
+  sub->add_option("--accept", o.accept,
+                  "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL");
   sub->add_flag("--plan", o.plan, "stop before writing and print the plan");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
-  sub->add_option("--work-dir", o.work_dir, "where the working directory is made (default: the system's temporary directory)");
-  sub->add_flag("!--no-cache", o.use_cache, "compile the originals anew, also those in the cache");
+  sub->add_option("--work-dir", o.work_dir,
+                  "where the working directory is made (default: the system's temporary directory)");
+  sub->add_flag_callback(
+      "--no-cache", [command] { command->options.use_cache = false; },
+      "compile the originals anew, also those in the cache");
   sub->add_flag("--keep", o.keep, "keep the working directory");
   sub->callback([command, &common, &status] { status = run(*command, common); });
 }

@@ -26,8 +26,11 @@ constexpr size_t kMaxModuleName = 55;  // MODULE_NAME_LEN - 1
 
 std::string module_name(const BuildOptions& options) {
   if (!options.name.empty()) {
-    const bool good = options.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos && options.name.size() <= kMaxModuleName;
-    if (!good) throw Error(fmt::format("'{}' cannot be a module's name", options.name), "use a-z, 0-9 and _, at most 55 characters", ExitStatus::usage);
+    const bool good = options.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos &&
+                      options.name.size() <= kMaxModuleName;
+    if (!good)
+      throw Error(fmt::format("'{}' cannot be a module's name", options.name),
+                  "use a-z, 0-9 and _, at most 55 characters", ExitStatus::usage);
     return options.name;
   }
   std::string name = "livepatch_";
@@ -54,7 +57,9 @@ class Shipped {
     auto& slot = modules_[object];
     if (slot == nullptr) {
       const auto path = kernel::find_module(kernel_, object);
-      if (!path) throw Error(fmt::format("the kernel's module {} is not in {}", object, kernel_.modules.string()), "fetch the kernel again, or give --modules");
+      if (!path)
+        throw Error(fmt::format("the kernel's module {} is not in {}", object, kernel_.modules.string()),
+                    "fetch the kernel again, or give --modules");
       slot = std::make_unique<Module>(elf::ElfObject::read(*path));
     }
     return slot->index;
@@ -82,13 +87,17 @@ struct ObjectPair {
 class Build {
  public:
   explicit Build(const BuildOptions& options) : options_(options), name_(module_name(options)) {
+    check_accept(options_.accept);
     result_.report.command = "build";
     result_.report.version = KLP_VERSION;
   }
 
   BuildResult run() {
     clock_.begin("kernel");
-    const std::vector<kernel::TouchedFile> named = kernel::read_patches(options_.patches);
+    check_output();
+    const std::vector<kernel::TouchedFile> named =
+        with_hint("give unified diffs (git diff, git format-patch, diff -ru) whose paths lie in the kernel tree",
+                  [&] { return kernel::read_patches(options_.patches); });
     kernel_ = kernel::open_kernel(options_.kernel);
     result_.report.kernel = report_kernel(kernel_);
     const kernel::KernelIndex index = kernel::KernelIndex::open(kernel_);
@@ -98,13 +107,21 @@ class Build {
     if (options_.keep) keep(const_cast<TempDir&>(directory));
     fs::create_directories(directory.path() / "tree");
     fs::create_directories(directory.path() / "module");
+    // Programs that are ended on the way (patch, the compiler) do not all remove their own temporary files.
+    const fs::path scratch = fs::absolute(directory.path()) / "scratch";
+    fs::create_directories(scratch);
+    setenv("TMPDIR", scratch.c_str(), 1);
 
     auto shipped = std::async(std::launch::async, [this] { return std::make_unique<Shipped>(kernel_); });
     auto runtime = std::async(std::launch::async, [this] { return kernel::runtime_objects(kernel_); });
     clock_.begin("patch");
     kernel::Workspace workspace(kernel_, index, directory.path() / "tree");
-    const std::vector<kernel::TouchedFile> touched = workspace.apply(options_.patches, findings_);
-    if (findings_.has_refusal()) return finish(report::Outcome::refused);
+    Findings of_applying;
+    const std::vector<kernel::TouchedFile> touched = workspace.apply(options_.patches, of_applying);
+    findings_.add(of_applying);
+    // A half-applied patch says nothing about the rest; what the paths alone speak against leaves the rest worth a
+    // look.
+    if (of_applying.has_refusal()) return finish(report::Outcome::refused);
     const auto units = workspace.units_to_compile(touched, findings_);
 
     clock_.begin("compile");
@@ -113,10 +130,12 @@ class Build {
     const std::unique_ptr<Shipped> binaries = shipped.get();
     analyse_units(compiled, index, *binaries);
     // Checkpoint: everything that speaks against the patch is known.
-    for (const std::string& unused : findings_.accept(options_.accept)) unused_accept(unused);
+    for (const std::string& unused : findings_.accept(options_.accept))
+      log("build").warn("--accept {}: nothing to accept", unused);
     if (findings_.has_refusal()) return finish(report::Outcome::refused);
     if (plans_.empty()) {
-      findings_.add({Severity::note, "unchanged", "", "", "", "the patch changes no code and no data of any unit of this kernel", ""});
+      findings_.add({Severity::note, "unchanged", "", "", "",
+                     "the patch changes no code and no data of any unit of this kernel", ""});
       return finish(report::Outcome::unchanged);
     }
     if (options_.plan) return finish(report::Outcome::ok);
@@ -132,13 +151,25 @@ class Build {
     fmt::print(stderr, "working directory: {}\n", directory.path().string());
   }
 
-  void unused_accept(const std::string& spec) {
-    const std::string code = spec.substr(0, spec.find(':'));
-    if (!is_acceptable_code(code)) throw Error(fmt::format("--accept {}: this refusal is not the author's to judge", spec), "", ExitStatus::usage);
-    log("build").warn("--accept {}: nothing to accept", spec);
+  /// A missing directory is better known before the work than after it.
+  void check_output() const {
+    const fs::path parent = options_.output.parent_path();
+    if (parent.empty() || fs::is_directory(parent)) return;
+    throw Error(fmt::format("-o {}: {} is not a directory", options_.output.string(), parent.string()),
+                "make the directory first, or choose another one");
   }
 
-  void analyse_units(const std::vector<kernel::CompiledUnit>& compiled, const kernel::KernelIndex& index, Shipped& binaries) {
+  static void check_accept(const std::vector<std::string>& specs) {
+    for (const std::string& spec : specs) {
+      if (is_acceptable_code(spec.substr(0, spec.find(':')))) continue;
+      throw Error(fmt::format("--accept {}: this refusal is not the author's to judge", spec),
+                  "those that are: init-code, exit-code, changed-data, changed-layout, changed-prototype",
+                  ExitStatus::usage);
+    }
+  }
+
+  void analyse_units(const std::vector<kernel::CompiledUnit>& compiled, const kernel::KernelIndex& index,
+                     Shipped& binaries) {
     std::vector<ObjectPair> pairs;
     for (const kernel::CompiledUnit& unit : compiled) {
       throw_if_interrupted();
@@ -152,7 +183,8 @@ class Build {
     }
   }
 
-  void analyse_unit(const ObjectPair& pair, const std::vector<ObjectPair>& all, const std::string& object, const kernel::KernelIndex& index, Shipped& binaries) {
+  void analyse_unit(const ObjectPair& pair, const std::vector<ObjectPair>& all, const std::string& object,
+                    const kernel::KernelIndex& index, Shipped& binaries) {
     throw_if_interrupted();
     diff::UnitInput input;
     input.original = &pair.original;
@@ -172,7 +204,8 @@ class Build {
     findings_.add(result.findings);
     if (options_.keep) result_.units.push_back({input.unit, object, pair.compiled->patched});
     report::ReportUnit unit = report_unit(input.unit, object, result);
-    if (!pair.compiled->line_marks) unit.notes.push_back("compiled without #line marks: functions that only use __LINE__ may count as changed");
+    if (!pair.compiled->line_marks)
+      unit.notes.push_back("compiled without #line marks: functions that only use __LINE__ may count as changed");
     result_.report.units.push_back(std::move(unit));
     if (result.changed && !result.findings.has_refusal()) plans_.push_back(std::move(result.plan));
   }
@@ -186,8 +219,10 @@ class Build {
     add_modinfo(link);
     for (const diff::PatchObject& plan : plans_) {
       check(plan.object != name_, "the module cannot have the name of the module it patches: {}", name_);
-      std::string file = plan.unit.substr(0, plan.unit.rfind('.')) + (plan.object == "vmlinux" ? "" : "@" + plan.object);
-      std::replace_if(file.begin(), file.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+      std::string file =
+          plan.unit.substr(0, plan.unit.rfind('.')) + (plan.object == "vmlinux" ? "" : "@" + plan.object);
+      std::replace_if(
+          file.begin(), file.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
       link.objects.push_back(directory / fmt::format("patch_{}.o", file));
       diff::emit(plan).write(link.objects.back());
     }
@@ -202,12 +237,14 @@ class Build {
   void add_modinfo(kernel::ModuleLink& link) const {
     link.modinfo["klp_diff"] = KLP_VERSION;
     std::string digests;
-    for (const auto& patch : options_.patches) digests += (digests.empty() ? "" : ",") + sha256_file(patch).substr(0, 16);
+    for (const auto& patch : options_.patches)
+      digests += (digests.empty() ? "" : ",") + sha256_file(patch).substr(0, 16);
     link.modinfo["klp_diff_patches"] = digests;
     std::string accepted;
     for (const std::string& spec : options_.accept) accepted += (accepted.empty() ? "" : ",") + spec;
     if (!accepted.empty()) link.modinfo["klp_diff_accepted"] = accepted;
-    // .modinfo holds import_ns once for each namespace; one key can stand for one only, so further ones get their own name in the map.
+    // .modinfo holds import_ns once for each namespace; one key can stand for one only, so further ones get their own
+    // name in the map.
     std::set<std::string> namespaces;
     for (const diff::PatchObject& plan : plans_) namespaces.insert(plan.namespaces.begin(), plan.namespaces.end());
     check(namespaces.size() <= 1, "symbols of several export namespaces are used: not supported yet");
@@ -245,6 +282,8 @@ class Build {
 
 }  // namespace
 
-BuildResult run_build(const BuildOptions& options) { return Build(options).run(); }
+BuildResult run_build(const BuildOptions& options) {
+  return Build(options).run();
+}
 
 }  // namespace klp::tools

@@ -13,8 +13,8 @@ namespace klp::tools {
 struct BuildOptions {
   kernel::KernelSelection kernel;
   std::vector<std::filesystem::path> patches;
-  std::filesystem::path output;    ///< file or existing directory; empty: NAME.ko here
-  std::string name;                ///< module name; empty: made from the first patch's file name
+  std::filesystem::path output;  ///< file or existing directory; empty: NAME.ko here
+  std::string name;              ///< module name; empty: made from the first patch's file name
   bool replace = true;
   unsigned jobs = 0;
   std::filesystem::path work_dir;  ///< empty: the system's temporary directory
@@ -32,8 +32,8 @@ struct BuiltUnit {
 
 struct BuildResult {
   report::Report report;
-  std::string plan;              ///< text of the plan, when asked for
-  std::vector<BuiltUnit> units;  ///< with BuildOptions::keep, for those who check the module against its origin
+  std::string plan;                      ///< text of the plan, when asked for
+  std::vector<BuiltUnit> units;          ///< with BuildOptions::keep, for those who check the module against its origin
   std::vector<diff::PatchObject> plans;  ///< likewise
 };
 

@@ -1,5 +1,5 @@
-// One function per command: adds its options to the program and, when it was chosen, runs. Options go into plain structs;
-// the library never sees argv.
+// One function per command: adds its options to the program and, when it was chosen, runs. Options go into plain
+// structs; the library never sees argv.
 #pragma once
 
 #include "support/error.h"

@@ -1,6 +1,6 @@
 // klp-diff extract: the engine alone, on one pair of objects.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <memory>
 #include <optional>
@@ -31,7 +31,8 @@ diff::TableSizes parse_table_sizes(const std::vector<std::string>& specs) {
     const size_t equals = spec.find('=');
     char* end = nullptr;
     const unsigned long bytes = equals == std::string::npos ? 0 : std::strtoul(spec.c_str() + equals + 1, &end, 0);
-    if (bytes == 0 || bytes > 4096 || *end != '\0') throw Error(fmt::format("--table-size {}: expected SECTION=BYTES", spec), "", ExitStatus::usage);
+    if (bytes == 0 || bytes > 4096 || *end != '\0')
+      throw Error(fmt::format("--table-size {}: expected SECTION=BYTES", spec), "", ExitStatus::usage);
     sizes.sections[spec.substr(0, equals)] = bytes;
   }
   return sizes;
@@ -61,7 +62,8 @@ void read_binaries(const ExtractCommand& command, Binaries& to, diff::TableSizes
     const kernel::Kernel kernel = kernel::open_kernel(command.kernel);
     read_vmlinux(to, kernel.vmlinux);
     to.exports = elf::read_symvers(kernel.symvers);
-    for (const auto& [name, size] : kernel::KernelIndex::open(kernel).struct_sizes()) sizes.structs.emplace(name, size);
+    const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
+    for (const auto& [name, size] : index.struct_sizes()) sizes.structs.emplace(name, size);
     if (command.object != "vmlinux") {
       const auto module = kernel::find_module(kernel, command.object);
       check(module.has_value(), "the kernel has no module {}", command.object);
@@ -85,10 +87,15 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
   clock.begin("read");
   diff::UnitInput input;
   input.table_sizes = parse_table_sizes(command.table_sizes);
+  const auto read = [](const std::filesystem::path& path) {
+    return with_hint("give whole x86-64 object files (.o), compiled with -ffunction-sections -fdata-sections",
+                     [&] { return elf::ElfObject::read(path); });
+  };
+  const elf::ElfObject original = read(command.original);
+  const elf::ElfObject patched = read(command.patched);
   Binaries binaries;
-  read_binaries(command, binaries, input.table_sizes);
-  const elf::ElfObject original = elf::ElfObject::read(command.original);
-  const elf::ElfObject patched = elf::ElfObject::read(command.patched);
+  with_hint("give the files of the running kernel, or name one with -k",
+            [&] { read_binaries(command, binaries, input.table_sizes); });
   clock.begin("diff");
   input.original = &original;
   input.patched = &patched;
@@ -97,7 +104,9 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
   input.shipped = &binaries.patched_binary();
   input.vmlinux = &*binaries.vmlinux;
   input.exports = &binaries.exports;
-  const diff::UnitResult result = diff::analyse(input);
+  const diff::UnitResult result = with_hint(
+      "give the objects of one source file before and after a change, made by one compiler with the same options",
+      [&] { return diff::analyse(input); });
 
   report::Report report;
   report.command = "extract";
@@ -105,7 +114,9 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
   report.units.push_back(report_unit(input.unit, command.object, result));
   report.findings = result.findings.sorted();
   const bool refused = result.findings.has_refusal();
-  report.outcome = refused ? report::Outcome::refused : result.changed ? report::Outcome::ok : report::Outcome::unchanged;
+  report.outcome = refused          ? report::Outcome::refused
+                   : result.changed ? report::Outcome::ok
+                                    : report::Outcome::unchanged;
   if (report.outcome == report::Outcome::ok && command.plan) {
     fmt::print("{}", diff::dump(result.plan));
     return ExitStatus::ok;
@@ -124,16 +135,24 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
 void add_extract_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
   CLI::App* sub = app.add_subcommand("extract", "compare one pair of object files and write the patch object");
   const auto command = std::make_shared<ExtractCommand>();
-  sub->add_option("ORIGINAL", command->original, "object compiled from the original source")->required()->check(CLI::ExistingFile);
-  sub->add_option("PATCHED", command->patched, "object compiled from the patched source")->required()->check(CLI::ExistingFile);
+  sub->add_option("ORIGINAL", command->original, "object compiled from the original source")->required();
+  sub->add_option("PATCHED", command->patched, "object compiled from the patched source")->required();
   add_kernel_options(*sub, command->kernel);
   sub->add_option("--object", command->object, "what the objects are linked into: vmlinux or a module's name");
-  sub->add_option("--symbols", command->symbols, "ELF file with the running symbols: vmlinux, .ko or .o (default: ORIGINAL itself)")->check(CLI::ExistingFile);
+  sub->add_option("--symbols", command->symbols,
+                  "ELF file with the running symbols: vmlinux, .ko or .o (default: ORIGINAL itself)");
   sub->add_option("--table-size", command->table_sizes, "entry size of a kernel table, SECTION=BYTES; repeatable");
   sub->add_option("-o,--output", command->output, "the patch object to write");
   sub->add_flag("--plan", command->plan, "print the plan instead of a report");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
-  sub->callback([command, &common, &status] { status = run(*command, common); });
+  sub->callback([command, &common, &status] {
+    try {
+      status = run(*command, common);
+    } catch (const Error& error) {
+      show_failure("extract", command->json, error);
+      throw;
+    }
+  });
 }
 
 }  // namespace klp::tools

@@ -20,7 +20,8 @@ struct InspectOptions {
 };
 
 ExitStatus inspect(const CommonOptions& common, const InspectOptions& options) {
-  const elf::LivepatchContent content = elf::read_livepatch(options.module);
+  const elf::LivepatchContent content = with_hint("give a whole livepatch module (.ko), as klp-diff build writes it",
+                                                  [&] { return elf::read_livepatch(options.module); });
   if (options.json != "-") {
     fmt::print("{}", report::livepatch_text(content, use_color(common, STDOUT_FILENO), options.relocations));
   }

@@ -56,7 +56,8 @@ void show(const kernel::KernelSelection& selection) {
 void show_unit(const kernel::KernelSelection& selection, const std::string& name) {
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel::open_kernel(selection));
   const auto found = index.units().find(name);
-  if (found == index.units().end()) throw Error(fmt::format("this kernel does not build {}", name), "units end in .o, e.g. fs/proc/meminfo.o");
+  if (found == index.units().end())
+    throw Error(fmt::format("this kernel does not build {}", name), "units end in .o, e.g. fs/proc/meminfo.o");
   fmt::print("{}\n", found->second.command);
   for (const std::string& object : found->second.objects) fmt::print("part of {}\n", object);
 }
@@ -82,7 +83,8 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
   CLI::App* shown = command->add_subcommand("show", "what is known of a kernel");
   shown->add_option("NAME", selection->name, "the kernel's name; may be left out for one given by paths");
   const auto unit = std::make_shared<std::string>();
-  shown->add_option("--unit", *unit, "print the command that compiles this unit (fs/proc/meminfo.o) and what it is linked into");
+  shown->add_option("--unit", *unit,
+                    "print the command that compiles this unit (fs/proc/meminfo.o) and what it is linked into");
   add_kernel_options(*shown, *selection);
   shown->callback([selection, unit] { unit->empty() ? show(*selection) : show_unit(*selection, *unit); });
 

@@ -1,9 +1,10 @@
 // klp-diff: parses the command line, runs one command, maps its outcome to the exit status.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include "commands.h"
+#include "kernel/apt.h"
 #include "options.h"
 #include "support/error.h"
 #include "support/log.h"
@@ -22,9 +23,12 @@ int run_program(int argc, char** argv) {
   app.add_flag("-v,--verbose", common.verbose, "say more on stderr");
   app.add_flag("-q,--quiet", common.quiet, "errors only on stderr");
   app.add_option("--color", common.color, "colour in text output")->check(CLI::IsMember({"auto", "always", "never"}));
-  app.add_option("--debug", common.debug_phases, "debug messages of these phases, e.g. correlate,closure")->delimiter(',');
+  app.add_option("--debug", common.debug_phases, "debug messages of these phases, e.g. correlate,closure")
+      ->delimiter(',');
   app.parse_complete_callback([&common] {
-    configure_logging(common.quiet ? Verbosity::quiet : common.verbose ? Verbosity::verbose : Verbosity::normal,
+    configure_logging(common.quiet     ? Verbosity::quiet
+                      : common.verbose ? Verbosity::verbose
+                                       : Verbosity::normal,
                       common.debug_phases);
     enable_progress(!common.quiet);
   });
@@ -47,14 +51,15 @@ int run_program(int argc, char** argv) {
 }  // namespace
 
 void add_kernel_options(CLI::App& command, kernel::KernelSelection& selection) {
-  command.add_option("-k,--kernel", selection.name,
-                     "kernel, e.g. debian:6.1.0-56-cloud-amd64 or debian:6.1-cloud-amd64 (the newest fetched); default: the "
-                     "running kernel's release");
-  command.add_option("--source", selection.source, "kernel source tree")->check(CLI::ExistingDirectory);
-  command.add_option("--config", selection.config, "kernel config")->check(CLI::ExistingFile);
+  command.add_option(
+      "-k,--kernel", selection.name,
+      "kernel, e.g. debian:6.1.0-56-cloud-amd64 or debian:6.1-cloud-amd64 (the newest fetched); default: the "
+      "running kernel's release");
+  command.add_option("--source", selection.source, "kernel source tree");
+  command.add_option("--config", selection.config, "kernel config");
   command.add_option("--symvers", selection.symvers, "Module.symvers");
   command.add_option("--vmlinux", selection.vmlinux, "vmlinux with symbols");
-  command.add_option("--modules", selection.modules, "directory of .ko files with symbols")->check(CLI::ExistingDirectory);
+  command.add_option("--modules", selection.modules, "directory of .ko files with symbols");
 }
 
 bool use_color(const CommonOptions& common, int stream_fd) {
@@ -65,15 +70,21 @@ bool use_color(const CommonOptions& common, int stream_fd) {
 }  // namespace klp::tools
 
 int main(int argc, char** argv) {
+  constexpr const char* full_disk_hint =
+      "free some space, or choose another disk with -o, --work-dir, TMPDIR or KLP_DIFF_CACHE";
   klp::install_interrupt_handlers();
   try {
     return klp::tools::run_program(argc, argv);
   } catch (const klp::Error& error) {
     fmt::print(stderr, "klp-diff: {}\n", error.what());
-    if (!error.hint().empty()) fmt::print(stderr, "  hint: {}\n", error.hint());
+    if (!error.hint().empty())
+      fmt::print(stderr, "  hint: {}\n", error.hint());
+    else if (klp::kernel::tells_full_disk(error.what()))
+      fmt::print(stderr, "  hint: {}\n", full_disk_hint);
     return static_cast<int>(error.status());
   } catch (const std::exception& error) {
     fmt::print(stderr, "klp-diff: {}\n", error.what());
+    if (klp::kernel::tells_full_disk(error.what())) fmt::print(stderr, "  hint: {}\n", full_disk_hint);
     return static_cast<int>(klp::ExitStatus::failed);
   }
 }

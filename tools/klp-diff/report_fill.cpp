@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "support/files.h"
+#include "support/log.h"
 
 namespace klp::tools {
 
@@ -11,9 +12,13 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
   out.unit = unit;
   out.object = object;
   const diff::IdentityReport& identity = result.identity;
-  out.identity = report::ReportIdentity{static_cast<unsigned>(identity.matched), static_cast<unsigned>(identity.different),
-                                        static_cast<unsigned>(identity.absent)};
-  if (identity.overridden > 0) out.notes.push_back(fmt::format("{} weak functions are overridden elsewhere in the shipped kernel", identity.overridden));
+  out.identity =
+      report::ReportIdentity{static_cast<unsigned>(identity.matched), static_cast<unsigned>(identity.different),
+                             static_cast<unsigned>(identity.absent)};
+  if (identity.overridden > 0)
+    out.notes.push_back(fmt::format(
+        "{} overridden elsewhere in the shipped kernel",
+        identity.overridden == 1 ? "1 weak function is" : fmt::format("{} weak functions are", identity.overridden)));
   for (const diff::FunctionReport& f : result.functions) {
     out.functions.push_back({f.name, f.change, f.patched, f.sympos, f.old_size, f.new_size, f.file, f.line, f.because});
   }
@@ -23,7 +28,9 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
   return out;
 }
 
-report::ReportKernel report_kernel(const kernel::Kernel& kernel) { return {kernel.name, kernel.release, kernel.arch, kernel.build_id}; }
+report::ReportKernel report_kernel(const kernel::Kernel& kernel) {
+  return {kernel.name, kernel.release, kernel.arch, kernel.build_id};
+}
 
 void show_report(const report::Report& report, const std::string& json, bool color) {
   if (json != "-") fmt::print("{}", report::report_text(report, color));
@@ -33,6 +40,25 @@ void show_report(const report::Report& report, const std::string& json, bool col
     write_file_atomically(json, report::report_json(report));
   }
   check(std::fflush(stdout) == 0, "cannot write to standard output");
+}
+
+void show_failure(const std::string& command, const std::string& json, const Error& error) {
+  if (json.empty() || error.status() != ExitStatus::failed) return;
+  report::Report report;
+  report.command = command;
+  report.version = KLP_VERSION;
+  report.outcome = report::Outcome::failed;
+  report.message = error.what();
+  report.hint = error.hint();
+  try {
+    if (json == "-") {
+      fmt::print("{}", report::report_json(report));
+    } else {
+      write_file_atomically(json, report::report_json(report));
+    }
+  } catch (const Error& second) {
+    log("report").warn("{}", second.what());  // the first error is the one to tell; a full disk meets both
+  }
 }
 
 ExitStatus status_of(report::Outcome outcome) {

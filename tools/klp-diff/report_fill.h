@@ -14,6 +14,10 @@ report::ReportKernel report_kernel(const kernel::Kernel& kernel);
 /// Prints the text report on stdout, or the JSON one where `json` says ("-": stdout instead of the text; empty: none).
 void show_report(const report::Report& report, const std::string& json, bool color);
 
+/// The JSON report of a command that `error` ended, where `json` says. An interruption and wrong usage leave none.
+/// Never throws an Error.
+void show_failure(const std::string& command, const std::string& json, const Error& error);
+
 /// The exit status that belongs to an outcome.
 ExitStatus status_of(report::Outcome outcome);
 

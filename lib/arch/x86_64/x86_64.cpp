@@ -1,8 +1,9 @@
 // x86_64: relocations, the ftrace site and the kernel's tables.
 //
-// A PC-relative field holds S + A - P with P the field's own address, but the processor adds it to the address of the next instruction. So the
-// compiler puts the distance from field to instruction end into the addend: `cmpb $1, x(%rip)` has addend -5, a call -4. In tables the kernel
-// adds the value to the field's own address and the addend is the offset itself.
+// A PC-relative field holds S + A - P with P the field's own address, but the processor adds it to the address of the
+// next instruction. So the compiler puts the distance from field to instruction end into the addend: `cmpb $1, x(%rip)`
+// has addend -5, a call -4. In tables the kernel adds the value to the field's own address and the addend is the offset
+// itself.
 #include "arch/x86_64/x86_64.h"
 
 #include <elf.h>
@@ -17,21 +18,27 @@ namespace {
 // include/linux/static_call_types.h, Linux 5.10-6.12.
 std::vector<TableSpec> make_tables() {
   std::vector<TableSpec> tables;
-  tables.push_back({.section = ".altinstructions", .entry_struct = "alt_instr", .compared = true, .ignored = {},
-                    .replacement = std::pair{4U, 11U}, .site_length = 10});
-  tables.push_back({.section = ".parainstructions", .entry_struct = "paravirt_patch_site", .compared = true, .ignored = {}, .replacement = {}, .site_length = 9});
-  tables.push_back({.section = "__jump_table", .entry_struct = "jump_entry", .compared = true, .ignored = {}, .replacement = {}, .site_length = {}});
-  tables.push_back({.section = ".static_call_sites", .entry_struct = "static_call_site", .compared = true, .ignored = {}, .replacement = {}, .site_length = {}});
-  tables.push_back({.section = "__ex_table", .entry_struct = "exception_table_entry", .compared = true, .ignored = {}, .replacement = {}, .site_length = {}});
-  tables.push_back({.section = "__bug_table", .entry_struct = "bug_entry", .compared = true, .ignored = {{8, 2}}, .replacement = {}, .site_length = {}});
-  tables.push_back({.section = ".orc_unwind_ip", .fixed_size = 4, .parallel = ".orc_unwind", .parallel_size = 6, .ignored = {}, .ranges = true, .replacement = {}, .site_length = {}});
+  tables.push_back({.section = ".altinstructions",
+                    .entry_struct = "alt_instr",
+                    .compared = true,
+                    .replacement = std::pair{4U, 11U},
+                    .site_length = 10});
+  tables.push_back(
+      {.section = ".parainstructions", .entry_struct = "paravirt_patch_site", .compared = true, .site_length = 9});
+  tables.push_back({.section = "__jump_table", .entry_struct = "jump_entry", .compared = true});
+  tables.push_back({.section = ".static_call_sites", .entry_struct = "static_call_site", .compared = true});
+  tables.push_back({.section = "__ex_table", .entry_struct = "exception_table_entry", .compared = true});
+  tables.push_back({.section = "__bug_table", .entry_struct = "bug_entry", .compared = true, .ignored = {{8, 2}}});
+  tables.push_back(
+      {.section = ".orc_unwind_ip", .fixed_size = 4, .parallel = ".orc_unwind", .parallel_size = 6, .ranges = true});
   for (const std::string_view sites : {".smp_locks", ".retpoline_sites", ".return_sites", ".call_sites"}) {
-    tables.push_back({.section = sites, .fixed_size = 4, .ignored = {}, .replacement = {}, .site_length = {}});
+    tables.push_back({.section = sites, .fixed_size = 4});
   }
-  tables.push_back({.section = "__mcount_loc", .fixed_size = 8, .ignored = {}, .replacement = {}, .site_length = {}});
-  // Sealing an ENDBR is decided from the references of one build: a carried function may be reached otherwise. Dropping is always safe.
+  tables.push_back({.section = "__mcount_loc", .fixed_size = 8});
+  // Sealing an ENDBR is decided from the references of one build: a carried function may be reached otherwise. Dropping
+  // is always safe.
   for (const std::string_view dropped : {".ibt_endbr_seal", "__patchable_function_entries"}) {
-    tables.push_back({.section = dropped, .fixed_size = dropped[0] == '.' ? 4U : 8U, .drop = true, .ignored = {}, .replacement = {}, .site_length = {}});
+    tables.push_back({.section = dropped, .fixed_size = dropped[0] == '.' ? 4U : 8U, .drop = true});
   }
   return tables;
 }
@@ -56,8 +63,8 @@ class X86_64 : public Arch {
       case R_X86_64_32:
         return {4, false, false};
       default:
-        throw Error(fmt::format("{}+{:#x}: relocation {} is not used by kernel code", relocation.section->name, relocation.offset,
-                                relocation_name(relocation.type)),
+        throw Error(fmt::format("{}+{:#x}: relocation {} is not used by kernel code", relocation.section->name,
+                                relocation.offset, relocation_name(relocation.type)),
                     "compile with the kernel's own flags (no -fpic, no TLS)");
     }
   }
@@ -84,7 +91,8 @@ class X86_64 : public Arch {
   }
 
   int64_t target_offset(const elf::Relocation& relocation, uint64_t field_to_pc) const override {
-    return field_kind(relocation).pc_relative ? relocation.addend + static_cast<int64_t>(field_to_pc) : relocation.addend;
+    return field_kind(relocation).pc_relative ? relocation.addend + static_cast<int64_t>(field_to_pc)
+                                              : relocation.addend;
   }
 
   int64_t addend_for(uint32_t type, int64_t offset, uint64_t field_to_pc) const override {
@@ -94,18 +102,20 @@ class X86_64 : public Arch {
 
   // arch/x86/kernel/module.c: apply_relocate_add, 5.10-6.12.
   bool loader_accepts(uint32_t type) const override {
-    return type == R_X86_64_NONE || type == R_X86_64_64 || type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_32 ||
-           type == R_X86_64_32S || type == R_X86_64_PC64;
+    return type == R_X86_64_NONE || type == R_X86_64_64 || type == R_X86_64_PC32 || type == R_X86_64_PLT32 ||
+           type == R_X86_64_32 || type == R_X86_64_32S || type == R_X86_64_PC64;
   }
 
-  // The long way of static_cpu_has(): the site is always rewritten (ALTERNATIVE with X86_FEATURE_ALWAYS, arch/x86/include/asm/cpufeature.h).
+  // The long way of static_cpu_has(): the site is always rewritten (ALTERNATIVE with X86_FEATURE_ALWAYS,
+  // arch/x86/include/asm/cpufeature.h).
   bool runs_before_patching_only(std::string_view section) const override { return section == ".altinstr_aux"; }
 
   uint32_t absolute_type() const override { return R_X86_64_64; }
   uint32_t relative_type() const override { return R_X86_64_PC32; }
 
   // `call __fentry__` at the start, after an endbr64 where the kernel has IBT.
-  bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations, uint64_t function_offset) const override {
+  bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
+                       uint64_t function_offset) const override {
     static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};
     const uint64_t call = code.size() >= 4 && std::equal(kEndbr, kEndbr + 4, code.begin()) ? 4 : 0;
     if (code.size() < call + 5 || code[call] != std::byte{0xe8}) return false;

@@ -1,0 +1,272 @@
+// One range at a time: the bytes outside relocated fields and outside what the kernel rewrites at load must be the
+// object's; each field's target is computed from memory. Read-only data that a field leads to is compared in the same
+// way.
+#include "read_back.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "diff/correlation.h"
+#include "diff/pieces.h"
+#include "guest_view.h"
+#include "support/error.h"
+
+namespace klp::test {
+namespace {
+
+using diff::Piece;
+using diff::PieceKind;
+using diff::Reference;
+
+/// "n" of "n.12"; empty when the name has no number.
+std::string_view base_name(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || dot + 1 == name.size()) return {};
+  return name.find_first_not_of("0123456789", dot + 1) == std::string_view::npos ? name.substr(0, dot)
+                                                                                 : std::string_view();
+}
+
+/// Where a reference may lead: any of the addresses.
+struct Expected {
+  std::vector<uint64_t> addresses;
+  std::string what;
+};
+
+class Reader {
+ public:
+  Reader(GuestView& guest, const std::string& module, const elf::SymbolIndex& vmlinux, const diff::TableSizes& sizes,
+         const ReadBackUnit& unit, ReadBackResult& result)
+      : guest_(guest),
+        module_(module),
+        vmlinux_(vmlinux),
+        unit_(unit),
+        disassembler_(unit.patched->machine()),
+        pieces_(*unit.patched, disassembler_),
+        tables_(pieces_, sizes),
+        carried_(guest.module_symbols(module)),
+        result_(result) {
+    choose_block();
+  }
+
+  void run() {
+    for (const std::string& name : unit_.functions) {
+      const Piece* piece = pieces_.named(name);
+      check(piece != nullptr, "{}: no function {}", unit_.patched->name(), name);
+      const auto found = carried_.find(name);
+      check(found != carried_.end(), "module {} has no symbol {} in the guest", module_, name);
+      check(found->second.size() == 1, "module {} has {} symbols {} in the guest", module_, found->second.size(), name);
+      ++result_.functions;
+      compare(*piece, found->second.front());
+    }
+  }
+
+ private:
+  void choose_block();
+  std::vector<bool> rewritten_at_load(const Piece& piece) const;
+  void compare(const Piece& piece, uint64_t address);
+  void compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
+                         const std::vector<std::byte>& memory);
+  void compare_content(const Piece& target, const std::string& place, uint64_t address);
+  void compare_string(const Reference& reference, const std::string& place, uint64_t address);
+  Expected expected(const Reference& reference);
+  Expected existing(std::string_view name, bool local);
+  Expected existing_global(std::string_view name);
+  uint64_t address_of(const elf::Symbol& symbol, const elf::SymbolIndex& index);
+  void differs(std::string text) { result_.differences.push_back(std::move(text)); }
+
+  GuestView& guest_;
+  const std::string& module_;
+  const elf::SymbolIndex& vmlinux_;
+  const ReadBackUnit& unit_;
+  elf::Disassembler disassembler_;
+  diff::Pieces pieces_;
+  diff::Tables tables_;
+  const GuestSymbols& carried_;
+  ReadBackResult& result_;
+  const elf::FileBlock* block_ = nullptr;
+  std::set<std::pair<const Piece*, uint64_t>> seen_;
+};
+
+/// Several units may have one file name: the block that has most of this unit's local functions is ours.
+void Reader::choose_block() {
+  size_t best = 0;
+  std::string_view file;
+  for (const elf::Symbol& symbol : unit_.patched->symbols()) {
+    if (symbol.is_local() && !symbol.file.empty()) file = symbol.file;
+  }
+  for (const elf::FileBlock* block : unit_.shipped->blocks_of(file)) {
+    size_t score = 1;
+    for (const elf::Symbol& symbol : unit_.patched->symbols()) {
+      if (symbol.is_local() && symbol.is_function() && block->locals.contains(symbol.name)) ++score;
+    }
+    if (score > best) block_ = block;
+    best = std::max(best, score);
+  }
+}
+
+/// The bytes of alternatives, paravirt calls, static branches and calls, retpolines, returns, lock prefixes and the
+/// ftrace site.
+std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
+  std::vector<bool> mask(piece.size, false);
+  if (piece.kind != PieceKind::function) return mask;
+  for (const diff::TableEntry& entry : tables_.of(&piece)) {
+    const std::string_view table = entry.spec->section;
+    const bool no_site = table == "__ex_table" || table == "__bug_table" || table == ".call_sites";
+    if (no_site || entry.owner_offset < 0 || static_cast<uint64_t>(entry.owner_offset) >= piece.size) continue;
+    const uint64_t start = static_cast<uint64_t>(entry.owner_offset);
+    uint64_t length = 5;  // a call: __mcount_loc, .return_sites
+    if (table == ".smp_locks") length = 1;
+    const bool whole_instruction =
+        table == "__jump_table" || table == ".static_call_sites" || table == ".retpoline_sites";
+    for (const elf::Instruction& i : pieces_.code(piece)) {
+      if (whole_instruction && i.offset == start) length = i.size;
+    }
+    if (entry.spec->site_length)
+      length = static_cast<uint8_t>(entry.section->data[entry.offset + *entry.spec->site_length]);
+    for (uint64_t at = start; at < std::min(start + length, piece.size); ++at) mask[at] = true;
+  }
+  return mask;
+}
+
+void Reader::compare(const Piece& piece, uint64_t address) {
+  if (!seen_.emplace(&piece, address).second) return;
+  const std::vector<std::byte> memory = guest_.memory(address, piece.size);
+  std::vector<bool> mask = rewritten_at_load(piece);
+  for (const elf::Relocation& relocation : pieces_.relocations(piece)) {
+    const uint64_t field = relocation.offset - piece.offset;
+    const uint8_t width = pieces_.arch().field_kind(relocation).width;
+    if (width == 0 || mask[field]) continue;
+    compare_reference(piece, address, relocation, memory);
+    for (uint64_t i = field; i < std::min<uint64_t>(field + width, piece.size); ++i) mask[i] = true;
+  }
+  const auto data = piece.data();
+  for (uint64_t i = 0; i < piece.size; ++i) {
+    if (mask[i]) continue;
+    ++result_.bytes;
+    const std::byte compiled = data.empty() ? std::byte{0} : data[i];
+    if (memory[i] == compiled) continue;
+    differs(fmt::format("{}+{:#x}: the byte in memory is {:02x}, the object has {:02x}", piece.name(), i,
+                        static_cast<unsigned>(memory[i]), static_cast<unsigned>(compiled)));
+    return;
+  }
+}
+
+void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
+                               const std::vector<std::byte>& memory) {
+  const Reference reference = pieces_.resolve(relocation);
+  const arch::FieldKind field = pieces_.arch().field_kind(relocation);
+  const uint64_t at = relocation.offset - piece.offset;
+  uint64_t value = 0;
+  std::memcpy(&value, memory.data() + at, field.width);
+  if (field.width == 4 && field.is_signed)
+    value = static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value)));
+  const uint64_t target = field.pc_relative ? value + address + at + reference.field_to_pc : value;
+  const std::string place = fmt::format("{}+{:#x}", piece.name(), at);
+  ++result_.references;
+  if (reference.kind == Reference::Kind::string) return compare_string(reference, place, target);
+  const uint64_t start = target - static_cast<uint64_t>(reference.offset);
+  const bool nameless = reference.kind == Reference::Kind::piece && reference.piece->symbol == nullptr;
+  if (nameless) return compare_content(*reference.piece, place, start);
+
+  const Expected wanted = expected(reference);
+  if (std::find(wanted.addresses.begin(), wanted.addresses.end(), start) == wanted.addresses.end()) {
+    const uint64_t first = wanted.addresses.empty() ? 0 : wanted.addresses.front();
+    differs(fmt::format("{}: leads to {:#x} (offset {}), but {} is at {:#x}", place, start, reference.offset,
+                        wanted.what, first));
+  } else if (reference.kind == Reference::Kind::piece && reference.piece->kind == PieceKind::object) {
+    if (carried_.contains(reference.piece->name())) compare_content(*reference.piece, place, start);
+  }
+}
+
+/// Data that the module carries. What can be written may have changed since the load.
+void Reader::compare_content(const Piece& target, const std::string& place, uint64_t address) {
+  if (target.section->is_writable()) {
+    if (target.symbol == nullptr)
+      differs(fmt::format("{}: refers to writable data without a name in {}", place, target.section->name));
+    return;
+  }
+  const size_t before = result_.differences.size();
+  compare(target, address);
+  for (size_t i = before; i < result_.differences.size(); ++i)
+    result_.differences[i] = place + ": " + result_.differences[i];
+}
+
+void Reader::compare_string(const Reference& reference, const std::string& place, uint64_t address) {
+  const uint64_t width = std::max<uint64_t>(reference.relocation->symbol->section->entsize, 1);
+  const std::vector<std::byte> memory = guest_.memory(address, reference.string.size() + width);
+  std::string wanted(reference.string);
+  wanted.append(width, '\0');
+  const std::string found(reinterpret_cast<const char*>(memory.data()), memory.size());
+  result_.bytes += found.size();
+  if (found != wanted)
+    differs(
+        fmt::format("{}: the string in memory is \"{}\", the object has \"{}\"", place, found.c_str(), wanted.c_str()));
+}
+
+Expected Reader::expected(const Reference& reference) {
+  const bool external = reference.kind == Reference::Kind::external;
+  const elf::Symbol& symbol = external ? *reference.symbol : *reference.piece->symbol;
+  const auto own = carried_.find(symbol.name);
+  const bool start_of_replaced =
+      !external && reference.offset == 0 && unit_.replaced.contains(std::string(symbol.name));
+  // What is replaced is still known to the kernel by its old address; ftrace leads on from there.
+  if (start_of_replaced) {
+    Expected wanted = existing(symbol.name, symbol.is_local());
+    if (reference.branch && own != carried_.end())
+      wanted.addresses.insert(wanted.addresses.end(), own->second.begin(), own->second.end());
+    return wanted;
+  }
+  if (own != carried_.end()) return {own->second, fmt::format("{} of {}", symbol.name, module_)};
+  return external ? existing_global(symbol.name) : existing(symbol.name, symbol.is_local());
+}
+
+/// A symbol that was there before the patch. Of numbered statics only the base name counts: which is which, behaviour
+/// decides.
+Expected Reader::existing(std::string_view name, bool local) {
+  if (!local) return existing_global(name);
+  Expected result{{},
+                  fmt::format("{} of {} ({})", name, unit_.object, block_ == nullptr ? "no such file" : block_->file)};
+  if (block_ == nullptr) return result;
+  const std::string_view base = base_name(name);
+  for (const auto& [other, symbols] : block_->locals) {
+    const bool same = other == name || (!base.empty() && base == base_name(other));
+    for (const elf::Symbol* symbol : symbols) {
+      const bool numbered_code = symbol->is_function() && other != name;
+      if (same && !numbered_code) result.addresses.push_back(address_of(*symbol, *unit_.shipped));
+    }
+  }
+  return result;
+}
+
+Expected Reader::existing_global(std::string_view name) {
+  const std::string what = fmt::format("global {}", name);
+  if (const elf::Symbol* symbol = unit_.shipped->maybe_global(name); symbol != nullptr && symbol->is_defined()) {
+    return {{address_of(*symbol, *unit_.shipped)}, what + " of " + unit_.object};
+  }
+  if (const elf::Symbol* symbol = vmlinux_.maybe_global(name))
+    return {{address_of(*symbol, vmlinux_)}, what + " of vmlinux"};
+  return {guest_.in_any_module(std::string(name)), what + " of another module"};
+}
+
+uint64_t Reader::address_of(const elf::Symbol& symbol, const elf::SymbolIndex& index) {
+  constexpr uint16_t relocatable = 1;  // ET_REL: a module
+  if (index.object().type() != relocatable || !symbol.is_defined()) return symbol.value;
+  return guest_.section(unit_.object, std::string(symbol.section->name)) + symbol.value;
+}
+
+}  // namespace
+
+ReadBackResult read_back(vm::Vm& vm, const std::string& module, const elf::SymbolIndex& vmlinux,
+                         const diff::TableSizes& sizes, const std::vector<ReadBackUnit>& units) {
+  GuestView guest(vm);
+  const elf::Symbol* text = vmlinux.maybe_global("_text");
+  check(text != nullptr, "{}: no _text", vmlinux.object().name());
+  const uint64_t start = guest.text_start();
+  check(start == text->value, "the guest's _text is at {:#x}, the file's at {:#x}: boot with nokaslr", start,
+        text->value);
+  ReadBackResult result;
+  for (const ReadBackUnit& unit : units) Reader(guest, module, vmlinux, sizes, unit, result).run();
+  return result;
+}
+
+}  // namespace klp::test

@@ -1,0 +1,165 @@
+#include "vm_suite.h"
+
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+
+#include "build_pipeline.h"
+#include "kernel/index.h"
+#include "support/error.h"
+
+namespace klp::test {
+namespace {
+
+kernel::Kernel open_test_kernel() {
+  const char* given = std::getenv("KLP_TEST_KERNEL");
+  const std::string name = given == nullptr || *given == '\0' ? "debian:6.1-cloud-amd64" : given;
+  return with_context("the VM tests need the kernel " + name +
+                          " (KLP_TEST_KERNEL names another), fetched or with a network to fetch it",
+                      [&] {
+                        return kernel::open_kernel({name, {}, {}, {}, {}, {}});
+                      });
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+/// Shows what the guest said where a check fails.
+std::string outputs_of(const vm::LivepatchCheckResult& result) {
+  std::string text;
+  for (const auto& o : result.outputs) {
+    text += fmt::format("$ {}\nbefore:  {}patched: {}after:   {}", o.command, o.before, o.patched, o.after);
+  }
+  return text;
+}
+
+std::unique_ptr<Livepatch> build_livepatch(Suite& suite, const std::string& patch) {
+  tools::BuildOptions options;
+  options.kernel.name = suite.kernel().name;
+  options.patches = {patch_file(patch)};
+  options.work_dir = suite.directory(patch);
+  options.output = options.work_dir;
+  options.keep = true;
+  const tools::BuildResult result = tools::run_build(options);
+  INFO(report::report_text(result.report, false));
+  REQUIRE(result.report.outcome == report::Outcome::ok);
+  auto livepatch = std::make_unique<Livepatch>();
+  livepatch->name = result.report.module->name;
+  livepatch->file = result.report.module->file;
+  for (const diff::PatchObject& plan : result.plans) {
+    for (const tools::BuiltUnit& unit : result.units) {
+      if (unit.unit == plan.unit && unit.object == plan.object)
+        livepatch->add_unit(unit.patched, plan, suite.shipped(plan.object));
+    }
+  }
+  REQUIRE(livepatch->units.size() == result.plans.size());
+  return livepatch;
+}
+
+}  // namespace
+
+void Livepatch::add_unit(const fs::path& patched, const diff::PatchObject& plan, const elf::SymbolIndex& shipped) {
+  objects.push_back(elf::ElfObject::read(patched));
+  ReadBackUnit unit;
+  unit.patched = &objects.back();
+  unit.object = plan.object;
+  unit.shipped = &shipped;
+  for (const diff::PlanSymbol& symbol : plan.symbols) {
+    if (symbol.type == elf::kSttFunc && !symbol.name.empty()) unit.functions.insert(symbol.name);
+  }
+  for (const diff::PlanFunction& function : plan.functions) unit.replaced.insert(function.old_name);
+  units.push_back(std::move(unit));
+}
+
+Suite& Suite::get() {
+  static Suite suite;
+  return suite;
+}
+
+Suite::Suite()
+    : kernel_(open_test_kernel()),
+      vmlinux_object_(elf::ElfObject::read(kernel_.vmlinux, elf::ElfObject::Want::symbols_only)),
+      vmlinux_(vmlinux_object_),
+      exports_(elf::read_symvers(kernel_.symvers)),
+      directory_(fs::temp_directory_path(), "klp-vm-tests") {
+  sizes_.structs = kernel::KernelIndex::open(kernel_).struct_sizes();
+}
+
+const elf::SymbolIndex& Suite::shipped(const std::string& object) {
+  if (object == "vmlinux") return vmlinux_;
+  auto& slot = modules_[object];
+  if (slot == nullptr) {
+    const auto path = kernel::find_module(kernel_, object);
+    check(path.has_value(), "the kernel has no module {}", object);
+    slot = std::make_unique<Module>(*path);
+  }
+  return slot->index;
+}
+
+fs::path Suite::directory(const std::string& name) const {
+  const fs::path path = directory_.path() / name;
+  fs::create_directories(path);
+  return path;
+}
+
+vm::Vm& Suite::machine() {
+  if (vm_ != nullptr && vm_->alive()) return *vm_;
+  check(!unbootable_, "the guest did not boot before");
+  vm_.reset();
+  vm::VmOptions options;
+  options.directory = directory(fmt::format("boot-{}", ++boots_));
+  options.cpus = 2;
+  options.append = "nokaslr";
+  options.kernel_modules = {"zram"};
+  unbootable_ = true;
+  vm_ = std::make_unique<vm::Vm>(kernel_, options);
+  unbootable_ = false;
+  return *vm_;
+}
+
+const Livepatch& Suite::livepatch(const std::string& patch) {
+  auto& slot = livepatches_[patch];
+  if (slot == nullptr) slot = build_livepatch(*this, patch);
+  return *slot;
+}
+
+fs::path patch_file(const std::string& name) {
+  return fs::path(KLP_TEST_PATCHES) / (name + ".patch");
+}
+
+ReadBackResult read_back_now(const Livepatch& livepatch) {
+  Suite& suite = Suite::get();
+  return read_back(suite.machine(), livepatch.name, suite.vmlinux(), suite.table_sizes(), livepatch.units);
+}
+
+vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check) {
+  vm::Vm& machine = Suite::get().machine();
+  machine.copy_in(livepatch.file);
+  check.modules = {livepatch.file};
+  ReadBackResult memory;
+  check.while_patched = [&](vm::Vm&) {
+    try {
+      memory = read_back_now(livepatch);
+    } catch (const vm::GuestFault&) {
+      throw;
+    } catch (const Error& error) {
+      if (error.status() == ExitStatus::interrupted) throw;
+      throw vm::GuestFault(fmt::format("read-back: {}", error.what()));  // so that the livepatch is unloaded
+    }
+  };
+  const vm::LivepatchCheckResult result = vm::check_livepatch(machine, check);
+  INFO(outputs_of(result));
+  INFO(result.failure + "\n" + result.console_tail);
+  REQUIRE(result.good);
+  INFO(joined(memory.differences));
+  CHECK(memory.differences.empty());
+  CHECK(memory.functions > 0);
+  CHECK(memory.references > 0);
+  CHECK(memory.bytes > 0);
+  return result;
+}
+
+}  // namespace klp::test

@@ -1,0 +1,91 @@
+// What the VM tests share: the kernel, its shipped symbols, one guest, and the way of a patch through both.
+//
+// The kernel is named by $KLP_TEST_KERNEL (debian:6.1-cloud-amd64 without it); it is fetched when it is not in the
+// cache. The guest boots at first use and again only after a failure.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diff/livepatch_module.h"
+#include "elf/symvers.h"
+#include "kernel/kernel.h"
+#include "read_back.h"
+#include "support/files.h"
+#include "vm/livepatch_check.h"
+#include "vm/vm.h"
+
+namespace klp::test {
+
+/// A livepatch module and what the read-back needs to know of its origin.
+struct Livepatch {
+  std::string name;
+  fs::path file;
+  std::deque<elf::ElfObject> objects;
+  std::vector<ReadBackUnit> units;
+
+  /// Adds a unit for the read-back: `patched` is the object from which `plan` was made.
+  void add_unit(const fs::path& patched, const diff::PatchObject& plan, const elf::SymbolIndex& shipped);
+};
+
+class Suite {
+ public:
+  static Suite& get();
+
+  const kernel::Kernel& kernel() const { return kernel_; }
+  const elf::SymbolIndex& vmlinux() const { return vmlinux_; }
+  const elf::Exports& exports() const { return exports_; }
+  const diff::TableSizes& table_sizes() const { return sizes_; }
+
+  /// The symbols of vmlinux, or of a module that the kernel ships.
+  const elf::SymbolIndex& shipped(const std::string& object);
+
+  /// A directory for one case's files; there until the suite ends.
+  fs::path directory(const std::string& name) const;
+
+  /// The livepatch of test/patches/PATCH.patch, made the way `klp-diff build` does, once. Fails the test when it is
+  /// refused.
+  const Livepatch& livepatch(const std::string& patch);
+
+  /// The running guest.
+  vm::Vm& machine();
+
+  Suite(const Suite&) = delete;
+  Suite& operator=(const Suite&) = delete;
+
+ private:
+  struct Module {
+    explicit Module(const fs::path& path) : object(elf::ElfObject::read(path)), index(object) {}
+    elf::ElfObject object;
+    elf::SymbolIndex index;
+  };
+  Suite();
+
+  kernel::Kernel kernel_;
+  elf::ElfObject vmlinux_object_;
+  elf::SymbolIndex vmlinux_;
+  elf::Exports exports_;
+  diff::TableSizes sizes_;
+  std::map<std::string, std::unique_ptr<Module>> modules_;
+  std::map<std::string, std::unique_ptr<Livepatch>> livepatches_;
+  TempDir directory_;
+  unsigned boots_ = 0;
+  bool unbootable_ = false;
+  std::unique_ptr<vm::Vm> vm_;  // before the directory it works in
+};
+
+/// Path of test/patches/NAME.patch.
+fs::path patch_file(const std::string& name);
+
+/// Takes a livepatch through its life in the guest, read-back included. Fails the test for anything that goes wrong or
+/// that differs.
+vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check);
+
+/// The read-back of a livepatch that is in force now.
+ReadBackResult read_back_now(const Livepatch& livepatch);
+
+}  // namespace klp::test
