@@ -162,12 +162,14 @@ class UnitAnalysis {
       const bool export_table =
           piece.section->name.starts_with("__ksymtab") || piece.section->name.starts_with("___ksymtab");
       if (export_table) continue;
-      refuse(init ? "init-code" : "changed-data", piece.name(),
-             fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel",
-                         piece.section->name, change.reason),
-             init ? "it is gone from memory; leave it out of the patch"
-                  : "a livepatch replaces code only; set the new value in a callback, or keep new state in a shadow "
-                    "variable");
+      refuse(
+          init ? "init-code" : "changed-data", piece.name(),
+          fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel",
+                      piece.section->name, change.reason),
+          init
+              ? "it is gone from memory; leave it out of the patch"
+              : "a livepatch replaces code only: use the new value in the code that reads it, or set it in a callback; "
+                "--accept changed-data where the old value may stay");
       result_.data.push_back(
           {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change.reason}});
     }

@@ -1,7 +1,9 @@
 #include "diff/reference_graph.h"
 
+#include <algorithm>
 #include <boost/graph/adjacency_list.hpp>
 #include <boost/graph/breadth_first_search.hpp>
+#include <boost/pending/queue.hpp>
 
 namespace klp::diff {
 namespace {
@@ -11,18 +13,12 @@ struct EdgeLabel {
 };
 using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS, boost::no_property, EdgeLabel>;
 
-/// Notes each node at discovery, with the edge that led there.
+/// Notes each node when it is first reached, with the edge that led there.
 class Recorder : public boost::default_bfs_visitor {
  public:
   explicit Recorder(std::vector<Reached>& found) : found_(found) {}
   void tree_edge(const Graph::edge_descriptor& edge, const Graph& graph) const {
-    const size_t target = boost::target(edge, graph);
-    const size_t source = boost::source(edge, graph);
-    if (source + 1 == boost::num_vertices(graph)) {
-      found_.push_back({target, target, {}});
-    } else {
-      found_.push_back({target, source, graph[edge].text});
-    }
+    found_.push_back({boost::target(edge, graph), boost::source(edge, graph), graph[edge].text});
   }
 
  private:
@@ -32,8 +28,8 @@ class Recorder : public boost::default_bfs_visitor {
 }  // namespace
 
 struct ReferenceGraph::State {
-  explicit State(size_t nodes) : graph(nodes + 1) {}
-  Graph graph;  // the last vertex is the common source of all roots
+  explicit State(size_t nodes) : graph(nodes) {}
+  Graph graph;
 };
 
 ReferenceGraph::ReferenceGraph(size_t nodes) : state_(std::make_unique<State>(nodes)) {}
@@ -45,11 +41,16 @@ void ReferenceGraph::add_edge(size_t from, size_t to, std::string label) {
 }
 
 std::vector<Reached> ReferenceGraph::reachable_from(const std::vector<size_t>& roots) const {
-  Graph graph = state_->graph;
-  const size_t source = boost::num_vertices(graph) - 1;
-  for (const size_t root : roots) boost::add_edge(source, root, EdgeLabel{}, graph);
+  std::vector<size_t> sources = roots;
+  std::sort(sources.begin(), sources.end());
+  sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
   std::vector<Reached> found;
-  boost::breadth_first_search(graph, source, boost::visitor(Recorder(found)));
+  for (const size_t source : sources) found.push_back({source, source, {}});
+  std::vector<boost::default_color_type> colors(boost::num_vertices(state_->graph), boost::white_color);
+  boost::queue<size_t> queue;
+  boost::breadth_first_visit(
+      state_->graph, sources.begin(), sources.end(), queue, Recorder(found),
+      boost::make_iterator_property_map(colors.begin(), boost::get(boost::vertex_index, state_->graph)));
   return found;
 }
 

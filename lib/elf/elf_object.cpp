@@ -94,7 +94,9 @@ struct ElfObject::State {
 
   void read_header();
   void read_sections();
+  void fill_section(Section& s, const Elf64_Shdr& h, uint64_t index, std::span<const std::byte> names) const;
   void read_symbols();
+  void place_symbol(Symbol& s, uint64_t index, const Section* extended);
   void read_relocations();
   void index_symbols();
   Section& section_at(uint64_t index, std::string_view what);
@@ -132,27 +134,29 @@ void ElfObject::State::read_sections() {
   });
   sections.resize(count);
   for (uint64_t i = 0; i < count; ++i) {
-    with_context(fmt::format("section {} (truncated file?)", i), [&] {
-      const Elf64_Shdr& h = headers[i];
-      Section& s = sections[i];
-      s.index = static_cast<uint32_t>(i);
-      s.name = i == 0 ? std::string_view() : read_c_string(names, h.sh_name);
-      s.type = h.sh_type;
-      s.flags = h.sh_flags;
-      s.addralign = std::max<uint64_t>(h.sh_addralign, 1);
-      s.entsize = h.sh_entsize;
-      s.address = h.sh_addr;
-      s.link = h.sh_link;
-      s.info = h.sh_info;
-      if (i == 0) return;
-      s.size = h.sh_size;
-      check(h.sh_type != SHT_NULL || h.sh_size == 0, "{}: null section with a size", s.name);
-      check((s.addralign & (s.addralign - 1)) == 0, "{}: alignment {:#x} is no power of two", s.name, s.addralign);
-      check((h.sh_flags & SHF_COMPRESSED) == 0 || !s.is_alloc(), "{}: compressed", s.name);
-      if (h.sh_type != SHT_NOBITS && h.sh_size > 0) {
-        s.data = with_context(s.name, [&] { return slice(bytes(), h.sh_offset, h.sh_size); });
-      }
-    });
+    with_context(fmt::format("section {} (truncated file?)", i),
+                 [&] { fill_section(sections[i], headers[i], i, names); });
+  }
+}
+
+void ElfObject::State::fill_section(Section& s, const Elf64_Shdr& h, uint64_t index,
+                                    std::span<const std::byte> names) const {
+  s.index = static_cast<uint32_t>(index);
+  s.name = index == 0 ? std::string_view() : read_c_string(names, h.sh_name);
+  s.type = h.sh_type;
+  s.flags = h.sh_flags;
+  s.addralign = std::max<uint64_t>(h.sh_addralign, 1);
+  s.entsize = h.sh_entsize;
+  s.address = h.sh_addr;
+  s.link = h.sh_link;
+  s.info = h.sh_info;
+  if (index == 0) return;
+  s.size = h.sh_size;
+  check(h.sh_type != SHT_NULL || h.sh_size == 0, "{}: null section with a size", s.name);
+  check((s.addralign & (s.addralign - 1)) == 0, "{}: alignment {:#x} is no power of two", s.name, s.addralign);
+  check((h.sh_flags & SHF_COMPRESSED) == 0 || !s.is_alloc(), "{}: compressed", s.name);
+  if (h.sh_type != SHT_NOBITS && h.sh_size > 0) {
+    s.data = with_context(s.name, [&] { return slice(bytes(), h.sh_offset, h.sh_size); });
   }
 }
 
@@ -177,7 +181,7 @@ void ElfObject::State::read_symbols() {
   const Section& strings = section_at(table->link, table->name);
   symbols.resize(table->size / sizeof(Elf64_Sym));
   section_symbols.resize(sections.size());
-  std::string_view current_file;
+  std::string_view file_name;
   for (size_t i = 0; i < symbols.size(); ++i) {
     with_context(fmt::format("symbol {}", i), [&] {
       const auto raw = read_record<Elf64_Sym>(table->data, i * sizeof(Elf64_Sym));
@@ -190,22 +194,25 @@ void ElfObject::State::read_symbols() {
       s.type = ELF64_ST_TYPE(raw.st_info);
       s.other = raw.st_other;
       s.place = place_of(raw.st_shndx);
-      if (s.type == STT_FILE) current_file = s.name;
-      if (s.is_local()) s.file = current_file;
-      if (s.place != SymbolPlace::section) return;
-      uint64_t index = raw.st_shndx;
-      if (raw.st_shndx == SHN_XINDEX) {
-        check(extended != nullptr, "no extended section indices");
-        index = read_le<uint32_t>(extended->data, i * 4);
-      }
-      s.section = &section_at(index, s.name);
-      if (header.e_type == ET_REL)
-        check(s.value <= s.section->size, "{} lies at {:#x}, behind the end of {}", s.name, s.value, s.section->name);
-      if (s.is_section()) {
-        s.name = s.section->name;
-        section_symbols[index] = &s;
-      }
+      if (s.type == STT_FILE) file_name = s.name;
+      if (s.is_local()) s.file = file_name;
+      if (s.place == SymbolPlace::section) place_symbol(s, raw.st_shndx, extended);
     });
+  }
+}
+
+void ElfObject::State::place_symbol(Symbol& s, uint64_t index, const Section* extended) {
+  if (index == SHN_XINDEX) {
+    check(extended != nullptr, "no extended section indices");
+    index = read_le<uint32_t>(extended->data, s.index * 4);
+  }
+  s.section = &section_at(index, s.name);
+  if (header.e_type == ET_REL) {
+    check(s.value <= s.section->size, "{} lies at {:#x}, behind the end of {}", s.name, s.value, s.section->name);
+  }
+  if (s.is_section()) {
+    s.name = s.section->name;
+    section_symbols[index] = &s;
   }
 }
 

@@ -82,6 +82,18 @@ void read_binaries(const ExtractCommand& command, Binaries& to, diff::TableSizes
   }
 }
 
+report::Report make_report(const diff::UnitInput& input, const diff::UnitResult& result) {
+  report::Report report;
+  report.command = "extract";
+  report.version = KLP_VERSION;
+  report.units.push_back(report_unit(input.unit, input.object, result));
+  report.findings = result.findings.sorted();
+  report.outcome = result.findings.has_refusal() ? report::Outcome::refused
+                   : result.changed              ? report::Outcome::ok
+                                                 : report::Outcome::unchanged;
+  return report;
+}
+
 ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
   report::PhaseClock clock;
   clock.begin("read");
@@ -108,15 +120,7 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
       "give the objects of one source file before and after a change, made by one compiler with the same options",
       [&] { return diff::analyse(input); });
 
-  report::Report report;
-  report.command = "extract";
-  report.version = KLP_VERSION;
-  report.units.push_back(report_unit(input.unit, command.object, result));
-  report.findings = result.findings.sorted();
-  const bool refused = result.findings.has_refusal();
-  report.outcome = refused          ? report::Outcome::refused
-                   : result.changed ? report::Outcome::ok
-                                    : report::Outcome::unchanged;
+  report::Report report = make_report(input, result);
   if (report.outcome == report::Outcome::ok && command.plan) {
     fmt::print("{}", diff::dump(result.plan));
     return ExitStatus::ok;
