@@ -379,7 +379,7 @@ class Planner {
     for (const elf::Section& s : in_.patched->object().sections()) {
       if (!s.is_alloc() || s.is_exec() || in_.tables->is_table(s) || is_known(s.name)) continue;
       for (const elf::Relocation& r : s.relocations) {
-        if (arch_.field_kind(r).width == 0) continue;
+        if (arch_.field_kind(r).width == 0 || is_known_variable(s, r.offset)) continue;
         const Reference reference = in_.patched->resolve(r);
         if (reference.kind != Reference::Kind::piece || reference.piece->kind != PieceKind::function) continue;
         if (symbols_.count(reference.piece) == 0 || !told.insert(s.name).second) continue;
@@ -389,6 +389,14 @@ class Planner {
                        "report the section's name"});
       }
     }
+  }
+
+  /// A global variable that only lies in a section of its own (__rt_sched_class): it was compared like any other, and
+  /// the running kernel's goes on meaning the original functions. Entries of tables are local or have no name.
+  bool is_known_variable(const elf::Section& s, uint64_t offset) const {
+    const Piece* piece = in_.patched->at(s, offset);
+    return piece != nullptr && piece->kind == PieceKind::object && !piece->symbol->is_local() &&
+           in_.context->correlation->original_of(piece) != nullptr;
   }
 
   bool is_known(std::string_view name) const {

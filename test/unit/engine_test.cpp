@@ -296,6 +296,25 @@ TEST_CASE("table entries follow their function, unknown tables are refused") {
   }
 }
 
+TEST_CASE("a global variable in a section of its own is no unknown table") {
+  Unit u;
+  for (ObjectFixture* f : {&u.original, &u.patched}) {
+    Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xc3});
+    elf::BuilderSymbol symbol;
+    symbol.name = "rt_class";
+    symbol.size = 8;
+    symbol.type = elf::kSttObject;
+    symbol.bind = elf::kStbGlobal;
+    symbol.place = elf::SymbolPlace::section;
+    f->table("__rt_class", std::vector<std::byte>(8)).refers(0, test::kR64, "f");
+    symbol.section = &f->section("__rt_class");
+    f->builder().add_symbol(symbol);
+  }
+  const UnitResult result = u.run();
+  CHECK_FALSE(result.findings.has_refusal());
+  CHECK(names(result, "changed") == Names{"f"});
+}
+
 TEST_CASE("a line number in the bug table is no change") {
   Unit u;
   for (ObjectFixture* f : {&u.original, &u.patched}) {

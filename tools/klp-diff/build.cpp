@@ -51,7 +51,8 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
   sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
   sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
   sub->add_option("--accept", o.accept,
-                  "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL");
+                  "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL")
+      ->allow_extra_args(false);
   sub->add_flag("--plan", o.plan, "stop before writing and print the plan");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
   sub->add_option("--work-dir", o.work_dir,

@@ -145,7 +145,8 @@ void add_extract_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   sub->add_option("--object", command->object, "what the objects are linked into: vmlinux or a module's name");
   sub->add_option("--symbols", command->symbols,
                   "ELF file with the running symbols: vmlinux, .ko or .o (default: ORIGINAL itself)");
-  sub->add_option("--table-size", command->table_sizes, "entry size of a kernel table, SECTION=BYTES; repeatable");
+  sub->add_option("--table-size", command->table_sizes, "entry size of a kernel table, SECTION=BYTES; repeatable")
+      ->allow_extra_args(false);
   sub->add_option("-o,--output", command->output, "the patch object to write");
   sub->add_flag("--plan", command->plan, "print the plan instead of a report");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");

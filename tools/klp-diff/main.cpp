@@ -24,7 +24,8 @@ int run_program(int argc, char** argv) {
   app.add_flag("-q,--quiet", common.quiet, "errors only on stderr");
   app.add_option("--color", common.color, "colour in text output")->check(CLI::IsMember({"auto", "always", "never"}));
   app.add_option("--debug", common.debug_phases, "debug messages of these phases, e.g. correlate,closure")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.parse_complete_callback([&common] {
     configure_logging(common.quiet     ? Verbosity::quiet
                       : common.verbose ? Verbosity::verbose
