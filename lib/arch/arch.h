@@ -58,9 +58,6 @@ class Arch {
   /// Throws Error naming type, section and offset for a type that kernel objects cannot have.
   virtual FieldKind field_kind(const elf::Relocation& relocation) const = 0;
 
-  /// Name of a relocation type for messages, e.g. "R_X86_64_PC32".
-  virtual std::string relocation_name(uint32_t type) const = 0;
-
   /// Where the reference points to, relative to its symbol: the addend without the PC bias. `field_end_to_pc` is the
   /// number of bytes from the field's start to the end of its instruction; 0 in data, where the base is the field
   /// itself.

@@ -35,14 +35,6 @@ std::vector<const elf::Relocation*> relocations_in(const Pieces& pieces, const P
   return result;
 }
 
-std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code) {
-  std::vector<const elf::Instruction*> result;
-  for (const elf::Instruction& i : code) {
-    if (!i.nop) result.push_back(&i);
-  }
-  return result;
-}
-
 bool is_content_only(const Piece& piece) {
   if (piece.kind == PieceKind::constant || is_private_static(piece) || is_constant_local(piece)) return true;
   if (is_numbered_static(piece)) return !piece.section->is_writable();
@@ -82,13 +74,7 @@ std::string reference_change(uint64_t offset, const Reference& a, const Referenc
 }  // namespace
 
 int64_t instruction_number(const Pieces& pieces, const Piece& function, int64_t offset) {
-  if (offset < 0 || static_cast<uint64_t>(offset) > function.size) return -1;
-  int64_t number = 0;
-  for (const elf::Instruction& i : pieces.code(function)) {
-    if (i.offset >= static_cast<uint64_t>(offset)) break;
-    if (!i.nop) ++number;
-  }
-  return number;
+  return instruction_number(pieces.code(function), function.size, offset);
 }
 
 Comparison::Comparison(const Pieces& original, const Pieces& patched, const Correlation& correlation,

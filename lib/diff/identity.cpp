@@ -24,8 +24,8 @@ class Matcher {
       return std::string("lies outside of its section");
     const auto theirs_bytes = section.data.subspan(offset, size);
     const auto theirs_all = original_.disassembler().decode(theirs_bytes);
-    const auto ours = strip(original_.code(piece));
-    const auto theirs = strip(theirs_all);
+    const auto ours = without_padding(original_.code(piece));
+    const auto theirs = without_padding(theirs_all);
     for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
       if (!same_instruction(piece, *ours[i], section, offset, *theirs[i], theirs_all)) {
         return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", ours[i]->offset,
@@ -39,24 +39,6 @@ class Matcher {
   }
 
  private:
-  static std::vector<const elf::Instruction*> strip(const std::vector<elf::Instruction>& code) {
-    std::vector<const elf::Instruction*> result;
-    for (const elf::Instruction& i : code) {
-      if (!i.nop) result.push_back(&i);
-    }
-    return result;
-  }
-
-  static int64_t number(const std::vector<elf::Instruction>& code, int64_t offset, uint64_t size) {
-    if (offset < 0 || static_cast<uint64_t>(offset) > size) return -1;
-    int64_t n = 0;
-    for (const elf::Instruction& i : code) {
-      if (i.offset >= static_cast<uint64_t>(offset)) break;
-      if (!i.nop) ++n;
-    }
-    return n;
-  }
-
   bool same_instruction(const Piece& piece, const elf::Instruction& x, const elf::Section& section, uint64_t start,
                         const elf::Instruction& y, const std::vector<elf::Instruction>& theirs) const {
     if (x.flow != y.flow || x.condition != y.condition) return false;
@@ -73,8 +55,8 @@ class Matcher {
         return spot && same_target(*outward, *spot, 0);
       }
       if (refs.empty())
-        return number(original_.code(piece), x.target, piece.size) ==
-               number(theirs, y.target, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size);
+        return instruction_number(original_.code(piece), piece.size, x.target) ==
+               instruction_number(theirs, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size, y.target);
       if (refs.size() != 1) return false;
       const Reference reference = original_.resolve(*only);
       // The shipped branch may be shorter: its displacement is the instruction's last field, in whatever width.
@@ -133,7 +115,7 @@ class Matcher {
                          int64_t theirs) const {
     if (!start.section->has_data() || start.offset + symbol.size > start.section->data.size()) return false;
     const auto code = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
-    return number(original_.code(piece), ours, piece.size) == number(code, theirs, symbol.size);
+    return instruction_number(original_.code(piece), piece.size, ours) == instruction_number(code, symbol.size, theirs);
   }
 
   std::vector<const elf::Symbol*> identity_candidates(const Piece& piece) const {

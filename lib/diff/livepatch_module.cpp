@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "arch/arch.h"
+#include "elf/relocation_name.h"
 
 namespace klp::diff {
 namespace {
@@ -23,7 +23,6 @@ std::string target_text(const PatchObject& object, const PlanRelocation& r) {
 }  // namespace
 
 std::string dump(const PatchObject& object) {
-  const arch::Arch& arch = arch::arch_for(object.machine);
   std::string text = fmt::format("unit {} object {}\n", object.unit, object.object);
   for (const PlanFunction& f : object.functions) {
     text += fmt::format("replace {},{} with {}\n", f.old_name, f.sympos, object.symbols[f.symbol].name);
@@ -36,7 +35,7 @@ std::string dump(const PatchObject& object) {
   for (const PlanSection& s : object.sections) {
     text += fmt::format("section {} size {:#x} align {}\n", s.name, s.data.size() + s.nobits_size, s.addralign);
     for (const PlanRelocation& r : s.relocations) {
-      text += fmt::format("  {}+{:#x} {} {} {:+}\n", s.name, r.offset, arch.relocation_name(r.type),
+      text += fmt::format("  {}+{:#x} {} {} {:+}\n", s.name, r.offset, elf::relocation_name(object.machine, r.type),
                           target_text(object, r), r.addend);
     }
   }

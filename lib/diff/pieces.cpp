@@ -48,6 +48,24 @@ bool is_cold_name(std::string_view name, std::string_view* parent) {
   return true;
 }
 
+std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code) {
+  std::vector<const elf::Instruction*> result;
+  for (const elf::Instruction& i : code) {
+    if (!i.nop) result.push_back(&i);
+  }
+  return result;
+}
+
+int64_t instruction_number(const std::vector<elf::Instruction>& code, uint64_t size, int64_t offset) {
+  if (offset < 0 || static_cast<uint64_t>(offset) > size) return -1;
+  int64_t number = 0;
+  for (const elf::Instruction& i : code) {
+    if (i.offset >= static_cast<uint64_t>(offset)) break;
+    if (!i.nop) ++number;
+  }
+  return number;
+}
+
 Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembler)
     : object_(&object), arch_(&arch::arch_for(object.machine())), disassembler_(&disassembler) {
   by_section_.resize(object.sections().size());

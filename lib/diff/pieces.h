@@ -6,7 +6,6 @@
 #pragma once
 
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -108,6 +107,12 @@ class Pieces {
   std::unordered_map<const elf::Symbol*, const Piece*> by_symbol_;
   mutable std::unordered_map<const Piece*, std::vector<elf::Instruction>> code_;
 };
+
+/// The instructions without padding NOPs.
+std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code);
+
+/// Number of the first instruction at or behind `offset`, padding not counted; -1 outside of `size` bytes.
+int64_t instruction_number(const std::vector<elf::Instruction>& code, uint64_t size, int64_t offset);
 
 /// True for `f.cold` and `f.cold.3`; `parent` gets the part before.
 bool is_cold_name(std::string_view name, std::string_view* parent = nullptr);

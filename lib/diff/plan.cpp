@@ -7,6 +7,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "elf/relocation_name.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -168,7 +169,8 @@ class Planner {
     planned.addend = arch_.addend_for(r.type, reference.offset, reference.field_to_pc);
     if (!arch_.loader_accepts(r.type)) {
       refuse(site, "unsupported-relocation",
-             fmt::format("relocation {} is not applied by the module loader", arch_.relocation_name(r.type)),
+             fmt::format("relocation {} is not applied by the module loader",
+                         elf::relocation_name(result_.object.machine, r.type)),
              "report this code");
       return;
     }

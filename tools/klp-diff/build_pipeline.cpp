@@ -103,8 +103,8 @@ class Build {
     const kernel::KernelIndex index = kernel::KernelIndex::open(kernel_);
     kernel::check_paths(named, findings_);
 
-    const TempDir directory(options_.work_dir.empty() ? fs::temp_directory_path() : options_.work_dir, "klp-diff");
-    if (options_.keep) keep(const_cast<TempDir&>(directory));
+    TempDir directory(options_.work_dir.empty() ? fs::temp_directory_path() : options_.work_dir, "klp-diff");
+    if (options_.keep) keep(directory);
     fs::create_directories(directory.path() / "tree");
     fs::create_directories(directory.path() / "module");
     // Programs that are ended on the way (patch, the compiler) do not all remove their own temporary files.

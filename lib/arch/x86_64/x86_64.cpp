@@ -8,6 +8,7 @@
 
 #include <elf.h>
 
+#include "elf/relocation_name.h"
 #include "support/error.h"
 
 namespace klp::arch {
@@ -64,29 +65,8 @@ class X86_64 : public Arch {
         return {4, false, false};
       default:
         throw Error(fmt::format("{}+{:#x}: relocation {} is not used by kernel code", relocation.section->name,
-                                relocation.offset, relocation_name(relocation.type)),
+                                relocation.offset, elf::relocation_name(EM_X86_64, relocation.type)),
                     "compile with the kernel's own flags (no -fpic, no TLS)");
-    }
-  }
-
-  std::string relocation_name(uint32_t type) const override {
-    switch (type) {
-      case R_X86_64_NONE:
-        return "R_X86_64_NONE";
-      case R_X86_64_64:
-        return "R_X86_64_64";
-      case R_X86_64_PC64:
-        return "R_X86_64_PC64";
-      case R_X86_64_PC32:
-        return "R_X86_64_PC32";
-      case R_X86_64_PLT32:
-        return "R_X86_64_PLT32";
-      case R_X86_64_32S:
-        return "R_X86_64_32S";
-      case R_X86_64_32:
-        return "R_X86_64_32";
-      default:
-        return fmt::format("R_X86_64_({})", type);
     }
   }
 
