@@ -27,26 +27,37 @@ struct FieldKind {
   bool is_signed = true;     ///< a 32-bit field is sign-extended to an address
 };
 
-/// A kernel table that is cut into entries. An entry belongs to the function that its owner field points into.
-struct TableSpec {
-  std::string_view section;
-  std::string_view
-      entry_struct{};  ///< kernel struct whose size is an entry's (from BTF/DWARF); empty: fixed_size holds
-  uint32_t fixed_size = 0;
-  uint32_t owner_offset = 0;    ///< offset of the field that ties the entry to its function
-  std::string_view parallel{};  ///< a second section with one record per entry (.orc_unwind for .orc_unwind_ip)
-  uint32_t parallel_size = 0;
-  bool compared = false;  ///< says something the code does not: part of the function's normal form
-  bool drop = false;      ///< never carried
+/// How an entry of a kernel table of this size is laid out. Offsets are from the entry's start.
+struct TableLayout {
+  uint32_t size = 0;
+  std::vector<uint32_t> fields{};     ///< where relocations stand; the first ties the entry to its function
+  std::vector<uint32_t> sometimes{};  ///< further places of relocations, which not every kernel has
   std::vector<std::pair<uint32_t, uint32_t>>
       ignored{};  ///< (offset, size) of bytes that are no functional difference (line numbers)
-  /// Position-dependent records that say what holds from an address on (ORC): a function needs the one in force at its
-  /// start and an end mark.
-  bool ranges = false;
   /// Code copied over the site at load: offsets of the field that points to it and of its length byte.
   std::optional<std::pair<uint32_t, uint32_t>> replacement{};
   /// Offset of the byte with the length of the site that is patched at load.
   std::optional<uint32_t> site_length{};
+  /// An entry whose first two fields name one place says nothing: kpatch leaves such ones where it removed a jump
+  /// label.
+  bool void_when_equal = false;
+  /// Offset of the field that points to code behind the functions' sections that belongs to the entry (.fixup).
+  std::optional<uint32_t> outlined{};
+};
+
+/// A kernel table that is cut into entries. An entry belongs to the function that its first field points into.
+struct TableSpec {
+  std::string_view section;
+  std::string_view entry_struct{};     ///< kernel struct whose size is an entry's; empty: there is one layout
+  std::vector<TableLayout> layouts{};  ///< of all kernels; the object's relocations or BTF/DWARF tell which
+  std::string_view parallel{};         ///< a second section with one record per entry (.orc_unwind for .orc_unwind_ip)
+  uint32_t parallel_size = 0;
+  bool compared = false;  ///< says something the code does not: part of the function's normal form
+  bool drop = false;      ///< never carried
+  /// Position-dependent records that say what holds from an address on (ORC): a function needs the one in force at its
+  /// start and an end mark.
+  bool ranges = false;
+  bool may_end_short = false;  ///< the last entry may lack its padding (.parainstructions)
 };
 
 class Arch {
@@ -77,12 +88,24 @@ class Arch {
   virtual uint32_t absolute_type() const = 0;
   virtual uint32_t relative_type() const = 0;
 
-  /// Whether the function's code, with its relocations (offsets from the function's start), begins with a site that
-  /// ftrace can redirect.
+  /// Whether the function's code, with its relocations, begins with a site that ftrace can redirect. The function
+  /// starts at `function_offset` of its section.
   virtual bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
                                uint64_t function_offset) const = 0;
 
-  /// The special tables this architecture's kernels have, 5.10 to 6.12.
+  /// Whether a relocation stands for an ftrace call that was turned into a NOP at build time (recordmcount,
+  /// -mnop-mcount). The module loader expects the call: the plan writes `call` in front of the field, which then has
+  /// `type`.
+  struct DormantCall {
+    std::byte opcode{};
+    uint32_t type = 0;
+    int64_t addend = 0;
+  };
+  virtual std::optional<DormantCall> dormant_ftrace_call(std::span<const std::byte> code,
+                                                         const elf::Relocation& relocation,
+                                                         uint64_t function_offset) const = 0;
+
+  /// The special tables this architecture's kernels have, up to 6.12.
   virtual const std::vector<TableSpec>& tables() const = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "support/bytes.h"
+#include "support/error.h"
 
 namespace klp::diff {
 namespace {
@@ -40,13 +41,13 @@ class GraphMaker {
   }
 
   void add_entry(const Piece& owner, const TableEntry& entry) {
+    const std::optional<Fragment> fragment = fragment_of(pieces_, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
-      const uint64_t field = r->offset - entry.offset;
-      if (entry.spec->replacement && field == entry.spec->replacement->first) continue;
+      if (fragment && r->offset - entry.offset == fragment->field) continue;
       add_reference(owner, pieces_.resolve(*r), true);
     }
-    const Replacement replacement = replacement_of(pieces_, entry);
-    for (const elf::Relocation* r : relocations_of(pieces_, replacement))
+    if (!fragment) return;
+    for (const elf::Relocation* r : relocations_of(pieces_, *fragment))
       add_reference(owner, pieces_.resolve(*r), false);
   }
 
@@ -65,6 +66,20 @@ class GraphMaker {
   std::unordered_map<const Piece*, size_t> numbers_;
 };
 
+/// A fixup ends with the jump back; jumps before it must stay inside.
+uint64_t size_of_fixup(const Pieces& pieces, const Piece& piece, uint64_t start) {
+  const auto& code = pieces.code(piece);
+  const auto first = std::lower_bound(code.begin(), code.end(), start,
+                                      [](const elf::Instruction& i, uint64_t offset) { return i.offset < offset; });
+  for (const elf::Instruction& i : std::span(first, code.end())) {
+    if (i.flow == elf::Flow::none) continue;
+    if (i.flow == elf::Flow::jump) return i.offset + i.size - start;
+    check(i.flow == elf::Flow::call || i.target >= static_cast<int64_t>(start),
+          "{}+{:#x}: a fixup that jumps into another one is not understood", piece.section->name, i.offset);
+  }
+  fail("{}+{:#x}: a fixup that does not jump back", piece.section->name, start);
+}
+
 }  // namespace
 
 std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry) {
@@ -76,32 +91,43 @@ std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry) {
   return result;
 }
 
-Replacement replacement_of(const Pieces& pieces, const TableEntry& entry) {
-  Replacement result;
-  if (!entry.spec->replacement) return result;
-  const auto [field, length] = *entry.spec->replacement;
-  result.size = static_cast<uint64_t>(slice(entry.section->data, entry.offset + length, 1)[0]);
-  if (result.size == 0) return result;
+std::optional<Fragment> fragment_of(const Pieces& pieces, const TableEntry& entry) {
+  const arch::TableLayout& layout = *entry.layout;
+  if (!layout.replacement && !layout.outlined) return std::nullopt;
+  Fragment result;
+  result.copied_at_load = layout.replacement.has_value();
+  result.field = result.copied_at_load ? layout.replacement->first : *layout.outlined;
+  if (result.copied_at_load) {
+    result.size = static_cast<uint64_t>(slice(entry.section->data, entry.offset + layout.replacement->second, 1)[0]);
+    if (result.size == 0) return result;
+  }
   for (const elf::Relocation* r : relocations_of(entry)) {
-    if (r->offset != entry.offset + field) continue;
+    if (r->offset != entry.offset + result.field) continue;
     const Reference target = pieces.resolve(*r);
-    check(target.piece != nullptr && target.offset >= 0 &&
-              static_cast<uint64_t>(target.offset) + result.size <= target.piece->size,
-          "{}: entry at {:#x}: its replacement lies outside of any code", entry.section->name, entry.offset);
+    // A replacement may be a function of the kernel (__x86_indirect_alt_jmp_rax of 5.13), an exception may go on in the
+    // function itself.
+    if (target.kind != Reference::Kind::piece || target.piece->symbol != nullptr) return std::nullopt;
+    check(target.offset >= 0 && static_cast<uint64_t>(target.offset) <= target.piece->data().size(),
+          "{}: entry at {:#x}: its code lies outside of any section", entry.section->name, entry.offset);
     result.piece = target.piece;
     result.start = static_cast<uint64_t>(target.offset);
+    if (!result.copied_at_load) result.size = size_of_fixup(pieces, *target.piece, result.start);
+    check(result.size <= target.piece->data().size() - result.start, "{}: entry at {:#x}: its code has no end",
+          entry.section->name, entry.offset);
     return result;
   }
-  fail("{}: entry at {:#x} has no replacement", entry.section->name, entry.offset);
+  check(!result.copied_at_load, "{}: entry at {:#x} has no replacement", entry.section->name, entry.offset);
+  return std::nullopt;
 }
 
-std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Replacement& replacement) {
+std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Fragment& fragment) {
   std::vector<const elf::Relocation*> result;
-  if (replacement.size == 0) return result;
-  for (const elf::Relocation& r : pieces.relocations(*replacement.piece)) {
-    const uint64_t at = r.offset - replacement.piece->offset;
-    if (at >= replacement.start && at < replacement.start + replacement.size) result.push_back(&r);
-  }
+  if (fragment.size == 0) return result;
+  const auto all = pieces.relocations(*fragment.piece);
+  const uint64_t start = fragment.piece->offset + fragment.start;
+  auto at = std::lower_bound(all.begin(), all.end(), start,
+                             [](const elf::Relocation& r, uint64_t offset) { return r.offset < offset; });
+  for (; at != all.end() && at->offset < start + fragment.size; ++at) result.push_back(&*at);
   return result;
 }
 

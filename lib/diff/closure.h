@@ -1,6 +1,7 @@
 // Closure: everything the module must carry, each piece with the reference that pulled it in.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,19 +26,23 @@ struct Root {
 std::vector<Carried> close(const Pieces& patched, const Tables& tables, const ReferencePolicy& policy,
                            const std::vector<Root>& roots);
 
-/// Code that a table entry copies over its site at load: a range of a section of replacements. Size 0 when the entry
-/// has none.
-struct Replacement {
-  const Piece* piece = nullptr;
-  uint64_t start = 0;  ///< in the piece
+/// Code without a symbol that belongs to a table entry: what an alternative copies over its site at load, or where an
+/// exception goes on (.fixup of kernels before 5.17).
+struct Fragment {
+  const Piece* piece = nullptr;  ///< null when the entry's field points nowhere (an empty replacement)
+  uint64_t start = 0;            ///< in the piece
   uint64_t size = 0;
+  uint64_t field = 0;  ///< of the entry: points to the code
+  bool copied_at_load = false;
 };
-Replacement replacement_of(const Pieces& pieces, const TableEntry& entry);
+
+/// Nothing when no field of the entry points to such code. Error when the code has no end.
+std::optional<Fragment> fragment_of(const Pieces& pieces, const TableEntry& entry);
 
 /// The relocations of one entry.
 std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry);
 
-/// The relocations inside a replacement.
-std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Replacement& replacement);
+/// The relocations inside a fragment.
+std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Fragment& fragment);
 
 }  // namespace klp::diff

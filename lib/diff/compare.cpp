@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
+#include "diff/closure.h"
+#include "support/bytes.h"
 #include "support/log.h"
 
 namespace klp::diff {
@@ -10,12 +13,22 @@ namespace {
 
 constexpr int kMaxDepth = 8;
 
+/// The relocations of a piece that may touch [start, start + size) of it: fields are 8 bytes at most.
+std::span<const elf::Relocation> relocations_near(const Pieces& pieces, const Piece& piece, uint64_t start,
+                                                  uint64_t size) {
+  const auto all = pieces.relocations(piece);
+  const auto by_offset = [](const elf::Relocation& r, uint64_t value) { return r.offset < value; };
+  const uint64_t begin = piece.offset + start - std::min<uint64_t>(start, 7);
+  const auto first = std::lower_bound(all.begin(), all.end(), begin, by_offset);
+  return {first, std::lower_bound(first, all.end(), piece.offset + start + size, by_offset)};
+}
+
 /// Field bytes are compared as references, not as bytes.
 std::vector<std::byte> without_fields(const Pieces& pieces, const Piece& piece, uint64_t start, uint64_t size) {
   if (!piece.section->has_data()) return std::vector<std::byte>(size);
   const auto data = piece.section->data.subspan(piece.offset + start, size);
   std::vector<std::byte> result(data.begin(), data.end());
-  for (const elf::Relocation& r : pieces.relocations(piece)) {
+  for (const elf::Relocation& r : relocations_near(pieces, piece, start, size)) {
     const uint64_t at = r.offset - piece.offset;
     const uint64_t width = pieces.arch().field_kind(r).width;
     for (uint64_t i = at; i < at + width; ++i) {
@@ -25,19 +38,40 @@ std::vector<std::byte> without_fields(const Pieces& pieces, const Piece& piece, 
   return result;
 }
 
+/// The line number inside of a descriptor that only tells where a message stands: struct _ddebug (lineno:18 at 32,
+/// behind four pointers; include/linux/dynamic_debug.h, 5.10-6.12) and struct pi_entry (line at 24;
+/// include/linux/printk.h).
+void forget_line(const Piece& piece, std::vector<std::byte>& bytes) {
+  const std::string_view section = piece.section->name;
+  if ((section == "__dyndbg" || section == "__verbose") && bytes.size() >= 35) {
+    bytes[32] = bytes[33] = std::byte{0};
+    bytes[34] &= std::byte{0xfc};
+  } else if (section == ".printk_index" && bytes.size() >= 28) {
+    std::fill_n(bytes.begin() + 24, 4, std::byte{0});
+  }
+}
+
 std::vector<const elf::Relocation*> relocations_in(const Pieces& pieces, const Piece& piece, uint64_t start,
                                                    uint64_t size) {
   std::vector<const elf::Relocation*> result;
-  for (const elf::Relocation& r : pieces.relocations(piece)) {
+  for (const elf::Relocation& r : relocations_near(pieces, piece, start, size)) {
     const uint64_t at = r.offset - piece.offset;
     if (at >= start && at < start + size && pieces.arch().field_kind(r).width > 0) result.push_back(&r);
   }
   return result;
 }
 
+/// Sections whose variables are reached, or live, in another way than others.
+std::string_view memory_of(const elf::Section& section) {
+  for (const std::string_view kind : {".data..percpu", ".data..ro_after_init", ".init", ".exit"}) {
+    if (section.name.starts_with(kind)) return kind;
+  }
+  return "";
+}
+
 bool is_content_only(const Piece& piece) {
   if (piece.kind == PieceKind::constant || is_private_static(piece) || is_constant_local(piece)) return true;
-  if (is_numbered_static(piece)) return !piece.section->is_writable();
+  if (is_static_local(piece)) return !piece.section->is_writable();
   return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
 }
 
@@ -83,7 +117,8 @@ Comparison::Comparison(const Pieces& original, const Pieces& patched, const Corr
       patched_(patched),
       correlation_(correlation),
       original_tables_(original_tables),
-      patched_tables_(patched_tables) {}
+      patched_tables_(patched_tables),
+      lines_(original, patched) {}
 
 bool Comparison::same_reference(const Reference& a, const Reference& b, int depth) const {
   if (a.kind != b.kind || a.branch != b.branch) return false;
@@ -91,7 +126,7 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
     case Reference::Kind::none:
       return true;
     case Reference::Kind::string:
-      return a.string == b.string;
+      return a.string == b.string && a.offset == b.offset;
     case Reference::Kind::external:
       return a.symbol->name == b.symbol->name && a.offset == b.offset && a.symbol->place == b.symbol->place;
     case Reference::Kind::piece:
@@ -109,7 +144,7 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
   if (is_content_only(*a.piece) && is_content_only(*b.piece))
     return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
   // Writable data that could not be paired is the same only where nothing moved.
-  if (is_numbered_static(*a.piece) && is_numbered_static(*b.piece)) {
+  if (is_static_local(*a.piece) && is_static_local(*b.piece)) {
     return a.piece->symbol->name == b.piece->symbol->name && a.offset == b.offset &&
            same_content(*a.piece, *b.piece, depth + 1);
   }
@@ -120,13 +155,27 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
 
 bool Comparison::same_content(const Piece& a, const Piece& b, int depth) const {
   if (a.section->name != b.section->name && a.kind != PieceKind::object) return false;
-  return a.size == b.size && depth < kMaxDepth && !bytes_difference(a, 0, b, 0, a.size, depth);
+  if (a.size != b.size || depth >= kMaxDepth) return false;
+  // Content may lead back to itself, and by many ways to the same place: what is being compared counts as equal. A
+  // difference ends the whole comparison, and what rests on that assumption is forgotten.
+  const size_t before = assumed_order_.size();
+  if (!assumed_.emplace(&a, &b).second) return true;
+  assumed_order_.emplace_back(&a, &b);
+  if (!bytes_difference(a, 0, b, 0, a.size, depth)) return true;
+  for (; assumed_order_.size() > before; assumed_order_.pop_back()) assumed_.erase(assumed_order_.back());
+  return false;
 }
 
 std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b,
                                                         uint64_t b_start, uint64_t size, int depth) const {
-  const auto bytes_a = without_fields(original_, a, a_start, size);
-  const auto bytes_b = without_fields(patched_, b, b_start, size);
+  // Zeros of a size that only a header claims are not worth the memory.
+  const bool has_bytes = a.section->has_data() || b.section->has_data();
+  auto bytes_a = without_fields(original_, a, a_start, has_bytes ? size : 0);
+  auto bytes_b = without_fields(patched_, b, b_start, has_bytes ? size : 0);
+  if (a_start == 0 && b_start == 0) {
+    forget_line(a, bytes_a);
+    forget_line(b, bytes_b);
+  }
   const auto mismatch = std::mismatch(bytes_a.begin(), bytes_a.end(), bytes_b.begin(), bytes_b.end());
   if (mismatch.first != bytes_a.end())
     return fmt::format("content differs at +{:#x}", mismatch.first - bytes_a.begin());
@@ -148,6 +197,8 @@ std::optional<std::string> Comparison::data_difference(const Piece& a, const Pie
   if (a.size != b.size) return fmt::format("size {} instead of {} bytes", b.size, a.size);
   if (a.section->is_writable() != b.section->is_writable())
     return std::string("moved between constant and writable data");
+  if (memory_of(*a.section) != memory_of(*b.section))
+    return fmt::format("moved from {} to {}", a.section->name, b.section->name);
   if (a.section->has_data() != b.section->has_data()) {
     // Zeros in .data and .bss are the same content.
     const auto zero = [](const Piece& p) {
@@ -158,43 +209,98 @@ std::optional<std::string> Comparison::data_difference(const Piece& a, const Pie
   return bytes_difference(a, 0, b, 0, a.size, 0);
 }
 
-std::optional<std::string> Comparison::difference(const Piece& a, const Piece& b) const {
-  if (auto reason = code_difference(a, b)) return reason;
-  return table_difference(a, b);
+std::optional<std::string> Comparison::difference(const Piece& a, const Piece& b, bool* only_lines) const {
+  CodePair pair{a, b};
+  if (memory_of(*a.section) != memory_of(*b.section))
+    return fmt::format("moved from {} to {}", a.section->name, b.section->name);
+  if (auto reason = code_difference(pair)) return reason;
+  if (auto reason = table_difference(a, b)) return reason;
+  if (only_lines != nullptr) *only_lines = pair.only_lines;
+  return std::nullopt;
 }
 
-std::optional<std::string> Comparison::code_difference(const Piece& a, const Piece& b) const {
-  const auto code_a = without_padding(original_.code(a));
-  const auto code_b = without_padding(patched_.code(b));
+std::optional<std::string> Comparison::code_difference(CodePair& pair) const {
+  const auto code_a = without_padding(original_.code(pair.a));
+  const auto code_b = without_padding(patched_.code(pair.b));
   const size_t common = std::min(code_a.size(), code_b.size());
   for (size_t i = 0; i < common; ++i) {
-    const elf::Instruction& x = *code_a[i];
-    const elf::Instruction& y = *code_b[i];
-    const std::string place = fmt::format("code differs at +{:#x}", y.offset);
-    const auto refs_x = relocations_in(original_, a, x.offset, x.size);
-    const auto refs_y = relocations_in(patched_, b, y.offset, y.size);
-    if (x.flow != y.flow || x.condition != y.condition || refs_x.size() != refs_y.size()) return place;
-    if (x.flow == elf::Flow::none || !refs_x.empty()) {
-      if (x.size != y.size) return place;
-      if (without_fields(original_, a, x.offset, x.size) != without_fields(patched_, b, y.offset, y.size)) return place;
-      for (size_t k = 0; k < refs_x.size(); ++k) {
-        const bool same_place = refs_x[k]->offset - a.offset - x.offset == refs_y[k]->offset - b.offset - y.offset;
-        if (!same_place || refs_x[k]->type != refs_y[k]->type ||
-            !same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0)) {
-          return reference_change(y.offset, original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]));
-        }
-      }
-    } else if (const auto out_x = original_.outward_branch(a, x), out_y = patched_.outward_branch(b, y);
-               out_x || out_y) {
-      if (!out_x || !out_y || !same_reference(*out_x, *out_y, 0)) return place;
-    } else if (instruction_number(original_, a, x.target) != instruction_number(patched_, b, y.target) ||
-               (instruction_number(original_, a, x.target) < 0 &&
-                x.target - static_cast<int64_t>(x.offset) != y.target - static_cast<int64_t>(y.offset))) {
-      return place;
-    }
+    if (auto reason = instruction_difference(pair, *code_a[i], *code_b[i])) return reason;
   }
   if (code_a.size() != code_b.size()) return fmt::format("{} instructions instead of {}", code_b.size(), code_a.size());
   return std::nullopt;
+}
+
+std::optional<std::string> Comparison::instruction_difference(CodePair& pair, const elf::Instruction& x,
+                                                              const elf::Instruction& y) const {
+  const auto place = [&] { return fmt::format("code differs at +{:#x}", y.offset); };
+  const auto refs_x = relocations_in(original_, pair.a, x.offset, x.size);
+  const auto refs_y = relocations_in(patched_, pair.b, y.offset, y.size);
+  if (x.flow != y.flow || x.condition != y.condition || refs_x.size() != refs_y.size()) return place();
+  if (x.flow != elf::Flow::none && refs_x.empty()) {
+    if (!same_branch(pair, x, y)) return place();
+    return std::nullopt;
+  }
+  if (!same_bytes(pair, x, y)) return place();
+  for (size_t k = 0; k < refs_x.size(); ++k) {
+    const bool same_place =
+        refs_x[k]->offset - pair.a.offset - x.offset == refs_y[k]->offset - pair.b.offset - y.offset;
+    if (same_place && refs_x[k]->type == refs_y[k]->type &&
+        same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0))
+      continue;
+    return reference_change(y.offset, original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]));
+  }
+  return std::nullopt;
+}
+
+/// A direct branch without relocation.
+bool Comparison::same_branch(const CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const {
+  const auto out_x = original_.outward_branch(pair.a, x);
+  const auto out_y = patched_.outward_branch(pair.b, y);
+  if (out_x || out_y) return out_x && out_y && same_reference(*out_x, *out_y, 0);
+  const int64_t number = instruction_number(original_, pair.a, x.target);
+  if (number != instruction_number(patched_, pair.b, y.target)) return false;
+  return number >= 0 || x.target - static_cast<int64_t>(x.offset) == y.target - static_cast<int64_t>(y.offset);
+}
+
+bool Comparison::same_bytes(CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const {
+  const auto bytes_x = without_fields(original_, pair.a, x.offset, x.size);
+  const auto bytes_y = without_fields(patched_, pair.b, y.offset, y.size);
+  if (bytes_x == bytes_y) return true;
+  if (x.flow != elf::Flow::none) return false;
+  const auto constants = original_.disassembler().changed_immediate(bytes_x, bytes_y);
+  if (!constants || !lines_.explain(pair.a, x.offset, constants->before, pair.b, y.offset, constants->after))
+    return false;
+  pair.only_lines = true;
+  return true;
+}
+
+void Comparison::learn_lines() {
+  if (!lines_.needs_learning()) return;
+  lines_.set_learning(true);
+  for (const Piece& b : patched_.all()) {
+    const Piece* a = b.kind == PieceKind::function ? correlation_.original_of(&b) : nullptr;
+    if (a == nullptr) continue;
+    CodePair pair{*a, b};
+    code_difference(pair);
+    learn_table_lines(*a, b);
+  }
+  lines_.set_learning(false);
+}
+
+/// Entries that hold a line (__bug_table) of functions with as many of them on both sides.
+void Comparison::learn_table_lines(const Piece& a, const Piece& b) {
+  const auto lines = [](const std::vector<TableEntry>& entries) {
+    std::vector<int64_t> result;
+    for (const TableEntry& e : entries) {
+      for (const auto& [offset, size] : e.layout->ignored) {
+        if (size == 2) result.push_back(read_le<uint16_t>(e.section->data, e.offset + offset));
+      }
+    }
+    return result;
+  };
+  const auto before = lines(original_tables_.of(&a));
+  const auto after = lines(patched_tables_.of(&b));
+  for (size_t i = 0; i < before.size() && before.size() == after.size(); ++i) lines_.add_line(a, before[i], after[i]);
 }
 
 std::optional<std::string> Comparison::table_difference(const Piece& a, const Piece& b) const {
@@ -218,7 +324,7 @@ std::optional<std::string> Comparison::table_difference(const Piece& a, const Pi
 
 bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a,
                             const Piece& function_b) const {
-  if (a.size != b.size) return false;
+  if (a.size != b.size || a.layout != b.layout) return false;
   if (instruction_number(original_, function_a, a.owner_offset) !=
       instruction_number(patched_, function_b, b.owner_offset))
     return false;
@@ -228,46 +334,36 @@ bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piec
   const uint64_t start_b = b.offset - piece_b->offset;
   auto bytes_a = without_fields(original_, *piece_a, start_a, a.size);
   auto bytes_b = without_fields(patched_, *piece_b, start_b, b.size);
-  for (const auto& [offset, size] : a.spec->ignored) {
+  for (const auto& [offset, size] : a.layout->ignored) {
     for (uint64_t i = offset; i < offset + size && i < a.size; ++i) bytes_a[i] = bytes_b[i] = std::byte{0};
   }
   if (bytes_a != bytes_b) return false;
   const auto refs_a = relocations_in(original_, *piece_a, start_a, a.size);
   const auto refs_b = relocations_in(patched_, *piece_b, start_b, b.size);
   if (refs_a.size() != refs_b.size()) return false;
+  const std::optional<Fragment> fragment_a = fragment_of(original_, a);
+  const std::optional<Fragment> fragment_b = fragment_of(patched_, b);
   for (size_t i = 0; i < refs_a.size(); ++i) {
     if (refs_a[i]->offset - a.offset != refs_b[i]->offset - b.offset) return false;
-    const bool replaced = a.spec->replacement && refs_a[i]->offset - a.offset == a.spec->replacement->first;
-    if (replaced ? !same_replacement(a, b)
-                 : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0))
+    const uint64_t field = refs_a[i]->offset - a.offset;
+    const bool to_fragment = fragment_a && fragment_b && field == fragment_a->field;
+    if (to_fragment ? !same_fragment(*fragment_a, *fragment_b)
+                    : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0))
       return false;
   }
   return true;
 }
 
-bool Comparison::same_replacement(const TableEntry& a, const TableEntry& b) const {
-  const auto [field, length] = *a.spec->replacement;
-  const auto size = static_cast<uint64_t>(a.section->data[a.offset + length]);
-  if (size == 0) return true;  // an empty replacement points anywhere
-  const auto target = [field = field](const Pieces& pieces, const TableEntry& e) {
-    for (const elf::Relocation& r : e.section->relocations) {
-      if (r.offset == e.offset + field) return pieces.resolve(r);
-    }
-    return Reference{};
-  };
-  const Reference x = target(original_, a);
-  const Reference y = target(patched_, b);
-  if (x.piece == nullptr || y.piece == nullptr || x.offset < 0 || y.offset < 0) return false;
-  if (static_cast<uint64_t>(x.offset) + size > x.piece->size || static_cast<uint64_t>(y.offset) + size > y.piece->size)
-    return false;
-  return !bytes_difference(*x.piece, static_cast<uint64_t>(x.offset), *y.piece, static_cast<uint64_t>(y.offset), size,
-                           0);
+bool Comparison::same_fragment(const Fragment& a, const Fragment& b) const {
+  if (a.size != b.size) return false;
+  return a.size == 0 || !bytes_difference(*a.piece, a.start, *b.piece, b.start, a.size, 0);
 }
 
 ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlation& correlation,
                   const Comparison& comparison, const Tables& patched_tables) {
   ChangeSet result;
   std::map<const Piece*, std::string> changed;  // leaders
+  std::unordered_set<const Piece*> lines_moved;
   for (const Piece& b : patched.all()) {
     if (b.symbol == nullptr || is_private_static(b) || patched_tables.is_table(*b.section)) continue;
     const Piece* a = correlation.original_of(&b);
@@ -275,9 +371,14 @@ ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlati
       const Piece* leader = patched.leader(&b);
       if (a == nullptr) {
         if (leader != &b) changed.emplace(leader, fmt::format("gained the part {}", b.name()));
-      } else if (auto reason = comparison.difference(*a, b)) {
-        log("compare").debug("{}: {}", b.name(), *reason);
-        changed.emplace(leader, leader == &b ? *reason : fmt::format("{} of {}", *reason, b.name()));
+      } else {
+        bool only_lines = false;
+        if (auto reason = comparison.difference(*a, b, &only_lines)) {
+          log("compare").debug("{}: {}", b.name(), *reason);
+          changed.emplace(leader, leader == &b ? *reason : fmt::format("{} of {}", *reason, b.name()));
+        } else if (only_lines) {
+          lines_moved.insert(leader);
+        }
       }
     } else if (b.kind == PieceKind::object && a != nullptr) {
       if (auto reason = comparison.data_difference(*a, b)) result.data.push_back({a, &b, *reason});
@@ -299,6 +400,8 @@ ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlati
       result.functions.push_back({FunctionChange::Kind::added, nullptr, &b, "new function"});
     } else if (const auto found = changed.find(&b); found != changed.end()) {
       result.functions.push_back({FunctionChange::Kind::changed, a, &b, found->second});
+    } else if (lines_moved.count(&b) != 0) {
+      result.only_lines.push_back(&b);
     }
   }
   return result;

@@ -6,13 +6,18 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "diff/correlation.h"
+#include "diff/instructions.h"
+#include "diff/line_only.h"
 #include "diff/tables.h"
 
 namespace klp::diff {
+
+struct Fragment;
 
 class Comparison {
  public:
@@ -20,8 +25,11 @@ class Comparison {
              const Tables& original_tables, const Tables& patched_tables);
 
   /// Why two functions differ, e.g. "code differs at +0x1c"; nothing when they are equal. Their .cold parts are not
-  /// looked at.
-  std::optional<std::string> difference(const Piece& original, const Piece& patched) const;
+  /// looked at. `only_lines`, if given, is set when they are equal but for line numbers in the code.
+  std::optional<std::string> difference(const Piece& original, const Piece& patched, bool* only_lines = nullptr) const;
+
+  /// Needed once before difference() where the objects have no line tables: what other functions tell about lines.
+  void learn_lines();
 
   /// The same for data: size, bytes, references.
   std::optional<std::string> data_difference(const Piece& original, const Piece& patched) const;
@@ -31,16 +39,31 @@ class Comparison {
   bool same_content(const Piece& a, const Piece& b, int depth) const;
   std::optional<std::string> bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start,
                                               uint64_t size, int depth) const;
-  std::optional<std::string> code_difference(const Piece& a, const Piece& b) const;
+  void learn_table_lines(const Piece& a, const Piece& b);
+
+  struct CodePair {
+    const Piece& a;
+    const Piece& b;
+    bool only_lines = false;  ///< set when a constant was taken for a line number
+  };
+  std::optional<std::string> code_difference(CodePair& pair) const;
+  std::optional<std::string> instruction_difference(CodePair& pair, const elf::Instruction& x,
+                                                    const elf::Instruction& y) const;
+  bool same_branch(const CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const;
+  bool same_bytes(CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const;
   std::optional<std::string> table_difference(const Piece& a, const Piece& b) const;
   bool same_entry(const TableEntry& a, const TableEntry& b, const Piece& function_a, const Piece& function_b) const;
-  bool same_replacement(const TableEntry& a, const TableEntry& b) const;
+  bool same_fragment(const Fragment& a, const Fragment& b) const;
 
   const Pieces& original_;
   const Pieces& patched_;
   const Correlation& correlation_;
   const Tables& original_tables_;
   const Tables& patched_tables_;
+  LineNumbers lines_;
+  /// Pieces whose contents are equal, or are being compared; in the order in which they were added.
+  mutable std::set<std::pair<const Piece*, const Piece*>> assumed_;
+  mutable std::vector<std::pair<const Piece*, const Piece*>> assumed_order_;
 };
 
 /// The number of the first instruction at or behind `offset`, padding NOPs not counted; -1 when `offset` is outside the
@@ -66,6 +89,7 @@ struct ChangeSet {
       functions;  ///< changed and new ones, leaders only (a .cold part counts as its parent), by patched order
   std::vector<DataChange> data;                 ///< paired data whose content or size changed
   std::vector<const Piece*> removed_functions;  ///< of the original
+  std::vector<const Piece*> only_lines;         ///< leaders of the patched object that differ in line numbers only
   bool empty() const { return functions.empty() && data.empty(); }
 };
 

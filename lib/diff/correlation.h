@@ -1,8 +1,8 @@
 // Correlation: which piece of the original object is which of the patched one. Made once, final from then on.
 //
 // A wrong pair of data makes the patched code use another variable, so only what is certain is paired: functions and
-// data by name; static locals, whose numbers mean nothing, by their DWARF scope. What could be one of several stays
-// unpaired and is remembered as ambiguous.
+// data by name; static locals, whose numbers mean nothing, by their DWARF scope, then by the places that use them. What
+// could be one of several stays unpaired and is remembered as ambiguous.
 #pragma once
 
 #include <map>
@@ -10,6 +10,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "diff/pieces.h"
 #include "elf/debug_info.h"
@@ -18,7 +19,7 @@ namespace klp::diff {
 
 struct Pair {
   const Piece* piece = nullptr;
-  std::string rule;  ///< "name", "clone name", "static local"
+  std::string rule;  ///< "name", "clone name", "static local", "used at the same places", ...
 };
 
 class Correlation {
@@ -33,6 +34,9 @@ class Correlation {
   /// taking the patched one as new would reset its value. Null when there is none.
   const Piece* reset_original(const Piece* patched) const { return find(resets_, patched); }
 
+  /// Static locals with a state that have no successor, in no particular order.
+  const std::vector<const Piece*>& removed_locals() const { return removed_; }
+
   size_t size() const { return to_patched_.size(); }
 
  private:
@@ -44,9 +48,10 @@ class Correlation {
   }
   Map to_patched_, to_original_, resets_;
   std::unordered_set<const Piece*> ambiguous_;
+  std::vector<const Piece*> removed_;
 };
 
-/// `original_debug` and `patched_debug` may be empty; then numbered static locals stay unpaired and ambiguous.
+/// `original_debug` and `patched_debug` may be empty; then only use sites tell numbered static locals apart.
 Correlation correlate(const Pieces& original, const Pieces& patched, const elf::DebugInfo& original_debug,
                       const elf::DebugInfo& patched_debug);
 
@@ -54,8 +59,8 @@ Correlation correlate(const Pieces& original, const Pieces& patched, const elf::
 /// only guard a message (__func__, __warned, ...).
 bool is_private_static(const Piece& piece);
 
-/// A local variable whose name ends in a number that gcc chose: a static local, or a compound literal at file scope.
-bool is_numbered_static(const Piece& piece);
+/// A variable that the compiler named: a static local, or a compound literal or other constant at file scope.
+bool is_static_local(const Piece& piece);
 
 /// A static local of constant bytes (the __msg of NL_SET_ERR_MSG): where it cannot be paired its content is all that
 /// matters.

@@ -26,12 +26,18 @@ class Emitter {
     for (const PlanSymbol& s : plan_.symbols) symbols_.push_back(&add_symbol(s));
     for (size_t i = 0; i < plan_.sections.size(); ++i) add_relocations(i);
     add_functions();
+    add_callbacks();
+    add_states();
     return std::move(builder_);
   }
 
  private:
   elf::BuilderSymbol& add_symbol(const PlanSymbol& s) {
-    if (s.name.empty()) return builder_.section_symbol(*sections_[s.section]);
+    if (s.name.empty()) {
+      elf::BuilderSymbol*& known = section_symbols_[s.section];  // section_symbol() searches all symbols
+      if (known == nullptr) known = &builder_.section_symbol(*sections_[s.section]);
+      return *known;
+    }
     elf::BuilderSymbol symbol;
     symbol.name = s.name;
     symbol.size = s.size;
@@ -73,29 +79,68 @@ class Emitter {
 
   void add_functions() {
     if (plan_.functions.empty()) return;
-    elf::BuilderSection& strings =
-        builder_.add_section({".rodata.klp_names", elf::kShtProgbits, elf::kShfAlloc, 1, 0, {}, 0, {}});
-    elf::BuilderSection& table = builder_.add_section(
-        {std::string(elf::kFuncsSection), elf::kShtProgbits, elf::kShfAlloc | elf::kShfWrite, 8, 0, {}, 0, {}});
-    const bool module = plan_.object != "vmlinux";
-    const int64_t object_name = module ? add_string(strings, plan_.object) : 0;
+    elf::BuilderSection& table = add_table(elf::kFuncsSection);
     for (const PlanFunction& f : plan_.functions) {
-      const uint64_t start = table.data.size();
-      table.data.resize(start + elf::kFuncsEntrySize);
-      std::memcpy(table.data.data() + start + 24, &f.sympos, sizeof f.sympos);
-      auto& relocations = builder_.relocations(table);
-      elf::BuilderSymbol& text = builder_.section_symbol(strings);
-      if (module) relocations.push_back({start, arch_.absolute_type(), &text, object_name});
-      relocations.push_back({start + 8, arch_.absolute_type(), &text, add_string(strings, f.old_name)});
-      relocations.push_back({start + 16, arch_.absolute_type(), symbols_[f.symbol], 0});
+      const uint64_t start = add_entry(table, elf::kFuncsEntrySize);
+      put(table, start + 24, f.sympos);
+      add_object_name(table, start);
+      add_string(table, start + 8, f.old_name);
+      builder_.relocations(table).push_back({start + 16, arch_.absolute_type(), symbols_[f.symbol], 0});
     }
   }
 
-  static int64_t add_string(elf::BuilderSection& section, const std::string& text) {
-    const auto start = static_cast<int64_t>(section.data.size());
-    const auto* bytes = reinterpret_cast<const std::byte*>(text.c_str());
-    section.data.insert(section.data.end(), bytes, bytes + text.size() + 1);
+  void add_callbacks() {
+    if (plan_.callbacks.empty()) return;
+    elf::BuilderSection& table = add_table(elf::kCallbacksSection);
+    for (const PlanCallback& c : plan_.callbacks) {
+      const uint64_t start = add_entry(table, elf::kCallbacksEntrySize);
+      add_object_name(table, start);
+      builder_.relocations(table).push_back({start + 8, arch_.absolute_type(), symbols_[c.symbol], 0});
+      put(table, start + 16, static_cast<uint64_t>(c.kind));
+    }
+  }
+
+  void add_states() {
+    if (plan_.states.empty()) return;
+    elf::BuilderSection& table = add_table(elf::kStatesSection);
+    for (const PlanState& s : plan_.states) {
+      const uint64_t start = add_entry(table, elf::kStatesEntrySize);
+      put(table, start, s.id);
+      put(table, start + 8, s.version);
+    }
+  }
+
+  /// A table for lib/runtime.
+  elf::BuilderSection& add_table(std::string_view name) {
+    return builder_.add_section(
+        {std::string(name), elf::kShtProgbits, elf::kShfAlloc | elf::kShfWrite, 8, 0, {}, 0, {}});
+  }
+
+  static uint64_t add_entry(elf::BuilderSection& table, uint64_t size) {
+    const uint64_t start = table.data.size();
+    table.data.resize(start + size);
     return start;
+  }
+
+  static void put(elf::BuilderSection& table, uint64_t offset, uint64_t value) {
+    std::memcpy(table.data.data() + offset, &value, sizeof value);
+  }
+
+  /// A null pointer means vmlinux.
+  void add_object_name(elf::BuilderSection& table, uint64_t offset) {
+    if (plan_.object != "vmlinux") add_string(table, offset, plan_.object);
+  }
+
+  void add_string(elf::BuilderSection& table, uint64_t offset, const std::string& text) {
+    if (names_ == nullptr)
+      names_ = &builder_.add_section({".rodata.klp_names", elf::kShtProgbits, elf::kShfAlloc, 1, 0, {}, 0, {}});
+    const auto [slot, made] = name_offsets_.try_emplace(text, static_cast<int64_t>(names_->data.size()));
+    if (made) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(text.c_str());
+      names_->data.insert(names_->data.end(), bytes, bytes + text.size() + 1);
+    }
+    builder_.relocations(table).push_back(
+        {offset, arch_.absolute_type(), &builder_.section_symbol(*names_), slot->second});
   }
 
   const PatchObject& plan_;
@@ -103,7 +148,10 @@ class Emitter {
   elf::ObjectBuilder builder_;
   std::vector<elf::BuilderSection*> sections_;
   std::vector<elf::BuilderSymbol*> symbols_;
+  std::map<size_t, elf::BuilderSymbol*> section_symbols_;
   std::map<std::string, elf::BuilderSymbol*> undefined_;
+  elf::BuilderSection* names_ = nullptr;
+  std::map<std::string, int64_t> name_offsets_;
 };
 
 }  // namespace

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "diff/author_marks.h"
 #include "diff/compare.h"
+#include "diff/escapes.h"
 #include "diff/plan.h"
+#include "diff/section_use.h"
+#include "diff/unnamed_entries.h"
 #include "elf/debug_info.h"
 #include "support/error.h"
 #include "support/log.h"
@@ -20,10 +24,10 @@ std::string file_symbol(const elf::ElfObject& object) {
 }
 
 bool is_init(const Piece& piece) {
-  return piece.section->name.starts_with(".init");
+  return is_init_section(piece.section->name);
 }
 bool is_exit(const Piece& piece) {
-  return piece.section->name.starts_with(".exit");
+  return is_exit_section(piece.section->name);
 }
 
 /// All of one unit's analysis; the members are the phases' values, made in this order and const afterwards.
@@ -41,17 +45,23 @@ class UnitAnalysis {
         correlation_(correlate(original_, patched_, original_debug_, patched_debug_)) {}
 
   UnitResult run() {
-    const Comparison comparison(original_, patched_, correlation_, original_tables_, patched_tables_);
+    Comparison comparison(original_, patched_, correlation_, original_tables_, patched_tables_);
+    comparison.learn_lines();
     changes_ = compare(original_, patched_, correlation_, comparison, patched_tables_);
-    if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped, file_symbol(*in_.original));
+    if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped);
     report_identity();
+    read_marks();
     choose_roots();
+    choose_callbacks();
     report_data_changes();
     report_lost_additions();
     report_new_start_calls();
+    report_unnamed_entries();
+    report_line_changes();
+    report_removed_locals();
     // Fence: the roots are final. From here on "is this function replaced?" has one answer.
-    if (!roots_.empty()) plan_module();
-    result_.changed = !roots_.empty() || result_.findings.has_refusal();
+    if (!roots_.empty() || !marks_.states.empty()) plan_module();
+    result_.changed = !roots_.empty() || !marks_.states.empty() || result_.findings.has_refusal();
     if (result_.changed) report_identity_findings();
     return std::move(result_);
   }
@@ -80,11 +90,55 @@ class UnitAnalysis {
     }
   }
 
+  void read_marks() {
+    Findings problems;
+    marks_ = read_author_marks(patched_, problems);
+    for (const Finding& f : problems.list()) refuse(f.code, f.symbol, f.message, f.hint, f.severity);
+    for (const Piece* function : marks_.forced) {
+      refuse("stall-risk", function->name(),
+             "KPATCH_FORCE_UNSAFE has no effect: the kernel's livepatch core always waits until no task is in the "
+             "function",
+             "where a task sleeps in it for ever, the transition does not end", Severity::warning);
+    }
+  }
+
+  /// Whether the author has this change left out, which the report says.
+  bool is_ignored(const Piece& piece, std::string_view reason) {
+    if (!marks_.ignores(patched_, piece)) return false;
+    refuse("ignored-change", piece.name(),
+           fmt::format("left out as the patch says (KPATCH_IGNORE_{}): {}",
+                       marks_.ignored_sections.count(piece.section->name) != 0 ? "SECTION" : "FUNCTION", reason),
+           "", Severity::warning);
+    return true;
+  }
+
+  /// Callbacks are carried with all they need, and called by the livepatch core only.
+  void choose_callbacks() {
+    std::map<const Piece*, std::string> reasons;
+    for (const AuthorMarks::Callback& callback : marks_.callbacks) {
+      if (correlation_.original_of(callback.function) != nullptr) {
+        refuse("callback", callback.function->name(),
+               fmt::format("the {} is a function that the kernel has already", callback_text(callback.kind)),
+               "make it a new function, which may call the other one");
+        continue;
+      }
+      std::string& reason = reasons[callback.function];
+      reason += (reason.empty() ? "" : " and ") + callback_text(callback.kind);
+      callbacks_.emplace_back(callback.function, callback.kind);
+    }
+    for (const auto& [function, kind] : callbacks_) {
+      if (const auto reason = reasons.extract(function)) roots_.push_back({function, reason.mapped()});
+    }
+  }
+
   void choose_roots() {
     for (const FunctionChange& change : changes_.functions) {
       const Piece& piece = *change.patched;
-      if (is_init(piece) || is_exit(piece)) {
-        const bool init = is_init(piece);
+      if (is_ignored(piece, change.reason)) continue;
+      const bool was_init = change.original != nullptr && is_init(*change.original);
+      const bool was_exit = change.original != nullptr && is_exit(*change.original);
+      if (is_init(piece) || is_exit(piece) || was_init || was_exit) {
+        const bool init = is_init(piece) || was_init;
         refuse(init ? "init-code" : "exit-code", piece.name(),
                fmt::format("{} {}: {}", init ? "__init function" : "__exit function",
                            change.original != nullptr ? "changed" : "added", change.reason),
@@ -92,7 +146,7 @@ class UnitAnalysis {
                     : "it cannot be redirected; leave it out of the patch");
       } else if (change.kind == FunctionChange::Kind::added) {
         if (refuse_moved(piece)) continue;
-        if (is_wanted(piece)) roots_.push_back({&piece, "new function, used by another file of the patch"});
+        if (is_wanted(piece)) roots_.push_back({&piece, new_global_reason("function")});
       } else if (is_overridden(*change.original)) {
         refuse("identity-mismatch", piece.name(),
                "the change is in a weak function that the shipped kernel overrides: it has no effect and is left out",
@@ -107,18 +161,25 @@ class UnitAnalysis {
   }
 
   bool is_wanted(const Piece& piece) const {
-    const auto wanted = [&](const elf::Symbol* s) { return !s->is_local() && in_.wanted.count(s->name) != 0; };
+    const auto wanted = [&](const elf::Symbol* s) {
+      return !s->is_local() && (in_.carry_new_globals || in_.wanted.count(s->name) != 0);
+    };
     return wanted(piece.symbol) || std::any_of(piece.aliases.begin(), piece.aliases.end(), wanted);
+  }
+
+  std::string new_global_reason(std::string_view what) const {
+    return fmt::format("new {}, {}", what,
+                       in_.carry_new_globals ? "global: another file may use it" : "used by another file of the patch");
   }
 
   /// New variables that other units refer to, though perhaps nothing that changes here does.
   void choose_new_data() {
     for (const Piece& piece : patched_.all()) {
       if (piece.kind != PieceKind::object || correlation_.original_of(&piece) != nullptr ||
-          patched_tables_.is_table(*piece.section))
+          patched_tables_.is_table(*piece.section) || is_author_mark(*piece.section))
         continue;
       if (is_init(piece) || is_exit(piece) || refuse_moved(piece)) continue;
-      if (is_wanted(piece)) roots_.push_back({&piece, "new variable, used by another file of the patch"});
+      if (is_wanted(piece)) roots_.push_back({&piece, new_global_reason("variable")});
     }
   }
 
@@ -128,6 +189,7 @@ class UnitAnalysis {
     if (in_.shipped == nullptr || piece.symbol->is_local()) return false;
     const elf::Symbol* there = in_.shipped->maybe_global(piece.symbol->name);
     if (there == nullptr || !there->is_defined()) return false;
+    if (is_init_section(there->section->name)) return false;  // it is gone; this one takes its name
     refuse(
         "ambiguous-symbol", piece.name(),
         fmt::format("new in this file, but {} has a symbol of this name already: moved here, or overriding a weak one",
@@ -159,9 +221,7 @@ class UnitAnalysis {
       const Piece& piece = *change.patched;
       if (patched_.arch().runs_before_patching_only(piece.section->name)) continue;
       const bool init = is_init(piece) || is_exit(piece);
-      const bool export_table =
-          piece.section->name.starts_with("__ksymtab") || piece.section->name.starts_with("___ksymtab");
-      if (export_table) continue;
+      if (is_export_section(piece.section->name) || is_ignored(piece, change.reason)) continue;
       refuse(
           init ? "init-code" : "changed-data", piece.name(),
           fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel",
@@ -200,34 +260,70 @@ class UnitAnalysis {
     }
   }
 
+  void report_unnamed_entries() {
+    const auto before = unnamed_entries(original_, patched_tables_);
+    auto after = unnamed_entries(patched_, patched_tables_);
+    for (const auto& [section, text] : before) after.try_emplace(section);
+    for (const auto& [section, text] : after) {
+      const auto found = before.find(section);
+      if (found != before.end() ? found->second == text : text.empty()) continue;
+      refuse("unsupported-section", section,
+             fmt::format("the entries of {} change, and what they mean is not known", section),
+             "leave the change out of the patch");
+    }
+  }
+
+  bool may_be_kernel_table(const Piece& piece) const {
+    const elf::Section& section = *piece.section;
+    return !is_private_static(piece) && !section.is_exec() && !is_known_section(section.name) &&
+           !patched_tables_.is_table(section);
+  }
+
   /// New content of sections that only mean something while a module or the kernel starts would be lost without a word.
   void report_lost_additions() {
     for (const Piece& piece : patched_.all()) {
       if (piece.symbol == nullptr || piece.kind == PieceKind::function || correlation_.original_of(&piece) != nullptr)
         continue;
       const std::string_view section = piece.section->name;
-      if (section.starts_with("___ksymtab") || section.starts_with("__ksymtab+") ||
-          section.starts_with("__ksymtab_gpl") || section == "__ksymtab") {
+      if (is_export_section(section)) {
         refuse("dropped-export", piece.name(),
                "the new export is left out: a livepatch must not export symbols of the kernel", "", Severity::note);
-      } else if (section == "__param" || section == "__tracepoints" || section == "_ftrace_events" ||
-                 section == "__modver") {
+      } else if (marks_.ignored_sections.count(section) != 0) {
+        is_ignored(piece, "new");
+      } else if (is_read_at_start(section) || may_be_kernel_table(piece)) {
         refuse("unsupported-section", piece.name(),
-               fmt::format("adds an entry to {}, which the kernel reads only at start", section),
+               fmt::format("adds an entry to {}, which the kernel reads only at start, or whose meaning is not known",
+                           section),
                "leave it out of the patch");
       }
     }
   }
 
+  void report_removed_locals() {
+    for (const Piece* piece : correlation_.removed_locals())
+      refuse("static-local-removed", piece->name(), "this static variable is gone; the running kernel keeps its value",
+             "", Severity::note);
+  }
+
+  void report_line_changes() {
+    std::string names;
+    for (const Piece* piece : changes_.only_lines) names += (names.empty() ? "" : ", ") + std::string(piece->name());
+    if (names.empty()) return;
+    refuse("line-only", "", fmt::format("only line numbers differ, left out: {}", names), "", Severity::note);
+  }
+
   void plan_module() {
     context_.patched = &patched_;
     context_.correlation = &correlation_;
+    context_.debug = &patched_debug_;
     context_.identity = identity_ ? &*identity_ : nullptr;
     context_.shipped = in_.shipped;
     context_.vmlinux = in_.vmlinux;
     context_.exports = in_.exports;
     context_.object = in_.object;
     context_.provided = in_.provided;
+    context_.partial_symbols = in_.partial_symbols;
+    context_.provided.emplace(elf::kRuntimePatch);
     const ReferencePolicy policy(context_);
 
     PlanInput input;
@@ -238,11 +334,16 @@ class UnitAnalysis {
     input.unit = in_.unit;
     input.source = file_symbol(*in_.patched);
     input.wanted = in_.wanted;
+    input.keep_new_globals = in_.carry_new_globals;
+    input.callbacks = callbacks_;
+    input.states = marks_.states;
     input.carried = close(patched_, patched_tables_, policy, roots_);
     name_replaced(input);
     check_carried(input.carried);
+    const bool escapes = find_escapes(patched_, policy, input.carried, in_.object, in_.unit, result_.findings);
     PlanResult planned = plan(input, result_.findings);
     result_.plan = std::move(planned.object);
+    result_.plan.escapes = escapes;
     result_.special_entries = std::move(planned.special_entries);
     result_.klp_relocations = planned.klp_relocations;
     report_carried(input);
@@ -281,17 +382,32 @@ class UnitAnalysis {
     }
   }
 
+  using ByPiece = std::unordered_map<const Piece*, const Carried*>;
+
+  /// Why, up to a root. A chain that nobody reads to its end is cut: pieces that hang on each other one by one would
+  /// take memory with the square of their number.
+  static std::vector<std::string> chain_of(const Carried& carried, const ByPiece& by_piece) {
+    constexpr size_t kMaxSteps = 32;
+    std::vector<std::string> steps;
+    for (const Carried* at = &carried; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent)) {
+      if (steps.size() == kMaxSteps) {
+        steps.emplace_back("and so on");
+        break;
+      }
+      steps.push_back(at->because);
+    }
+    return steps;
+  }
+
   void report_carried(const PlanInput& input) {
-    std::unordered_map<const Piece*, const Carried*> by_piece;
+    ByPiece by_piece;
     for (const Carried& c : input.carried) by_piece[c.piece] = &c;
     std::unordered_map<const Piece*, const PlanFunction*> replaced;
     for (const auto& [piece, function] : input.functions) replaced[piece] = &function;
     for (const Carried& c : input.carried) {
       const Piece* piece = c.piece;
       if (piece->symbol == nullptr) continue;
-      std::vector<std::string> because;
-      for (const Carried* at = &c; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent))
-        because.push_back(at->because);
+      const std::vector<std::string> because = chain_of(c, by_piece);
       const Piece* original = correlation_.original_of(piece);
       if (piece->kind == PieceKind::function) {
         const auto found = replaced.find(piece);
@@ -331,6 +447,8 @@ class UnitAnalysis {
   std::optional<Identity> identity_;
   ReferenceContext context_;
   std::vector<Root> roots_;
+  AuthorMarks marks_;
+  std::vector<std::pair<const Piece*, elf::CallbackKind>> callbacks_;
   UnitResult result_;
 };
 

@@ -27,6 +27,8 @@ struct UnitInput {
   std::set<std::string, std::less<>> provided;  ///< globals that other units of the patch define anew
   std::set<std::string, std::less<>> wanted;    ///< globals that other units refer to
   bool check_identity = true;
+  bool partial_symbols = false;    ///< `vmlinux` is not the whole kernel: what it lacks is left to the module loader
+  bool carry_new_globals = false;  ///< whether wanted or not: the other units are not known
 };
 
 struct FunctionReport {

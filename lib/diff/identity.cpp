@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
+#include <tuple>
 
 #include "diff/compare.h"
+#include "diff/instructions.h"
 #include "diff/shipped_code.h"
 #include "support/log.h"
 
@@ -44,10 +47,12 @@ class Matcher {
     if (x.flow != y.flow || x.condition != y.condition) return false;
     const elf::Relocation* only = nullptr;
     std::vector<const elf::Relocation*> refs;
-    for (const elf::Relocation& r : original_.relocations(piece)) {
-      const uint64_t at = r.offset - piece.offset;
-      if (at >= x.offset && at < x.offset + x.size && original_.arch().field_kind(r).width > 0)
-        refs.push_back(only = &r);
+    const auto all = original_.relocations(piece);
+    const uint64_t begin = piece.offset + x.offset;
+    auto next = std::lower_bound(all.begin(), all.end(), begin,
+                                 [](const elf::Relocation& r, uint64_t offset) { return r.offset < offset; });
+    for (; next != all.end() && next->offset < begin + x.size; ++next) {
+      if (original_.arch().field_kind(*next).width > 0) refs.push_back(only = &*next);
     }
     if (x.flow != elf::Flow::none) {
       if (const auto outward = original_.outward_branch(piece, x)) {
@@ -72,11 +77,11 @@ class Matcher {
     const auto shipped_bytes = section.data.subspan(start + y.offset, y.size);
     std::vector<std::byte> b(shipped_bytes.begin(), shipped_bytes.end());
     for (const elf::Relocation* r : refs) {
+      const Reference reference = original_.resolve(*r);  // which makes sure that the field lies in the instruction
       const uint64_t at = r->offset - piece.offset - x.offset;
       const uint64_t width = original_.arch().field_kind(*r).width;
       std::fill_n(a.begin() + static_cast<int64_t>(at), width, std::byte{0});
       std::fill_n(b.begin() + static_cast<int64_t>(at), width, std::byte{0});
-      const Reference reference = original_.resolve(*r);
       const auto spot = shipped_.field_target(section, start + y.offset + at, *r, reference.field_to_pc);
       if (!spot || !same_target(reference, *spot, 0)) return false;
     }
@@ -113,8 +118,12 @@ class Matcher {
   /// A place inside a function (the start of a switch case, a .cold part) counts as an instruction number.
   bool same_place_inside(const Piece& piece, int64_t ours, const elf::Symbol& symbol, const Spot& start,
                          int64_t theirs) const {
-    if (!start.section->has_data() || start.offset + symbol.size > start.section->data.size()) return false;
-    const auto code = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
+    const uint64_t available = start.section->data.size();
+    if (!start.section->has_data() || start.offset > available || symbol.size > available - start.offset) return false;
+    // A function is referred to once for each case of a switch; it is decoded once.
+    const auto [slot, made] = decoded_.try_emplace(&symbol);
+    if (made) slot->second = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
+    const std::vector<elf::Instruction>& code = slot->second;
     return instruction_number(original_.code(piece), piece.size, ours) == instruction_number(code, symbol.size, theirs);
   }
 
@@ -146,13 +155,15 @@ class Matcher {
     const auto data = spot.section->data;
     const std::string_view text = reference.string;
     const uint64_t width = 1;
-    if (spot.offset > data.size() || data.size() - spot.offset < text.size() + width) return false;
-    return std::memcmp(data.data() + spot.offset, text.data(), text.size()) == 0 &&
-           data[spot.offset + text.size()] == std::byte{0};
+    const uint64_t start = spot.offset - static_cast<uint64_t>(reference.offset);
+    if (start > data.size() || data.size() - start < text.size() + width) return false;
+    return std::memcmp(data.data() + start, text.data(), text.size()) == 0 && data[start + text.size()] == std::byte{0};
   }
 
   bool same_data(const Piece& piece, int64_t offset, const Spot& spot, int depth) const {
     if (spot.section == nullptr || depth > kMaxDepth) return false;
+    // Data may refer to itself, and to other data by many ways. A difference ends the comparison of the function.
+    if (!compared_.emplace(&piece, spot.section, spot.offset - static_cast<uint64_t>(offset)).second) return true;
     if (!piece.section->has_data()) return true;  // zeros that no symbol names: nothing to compare
     const uint64_t start = spot.offset - static_cast<uint64_t>(offset);
     if (!spot.section->has_data() || start > spot.section->data.size() ||
@@ -177,6 +188,8 @@ class Matcher {
   const Pieces& original_;
   const ShippedCode& shipped_;
   const Identity& identity_;
+  mutable std::unordered_map<const elf::Symbol*, std::vector<elf::Instruction>> decoded_;
+  mutable std::set<std::tuple<const Piece*, const elf::Section*, uint64_t>> compared_;
 };
 
 }  // namespace
@@ -184,42 +197,50 @@ class Matcher {
 Identity::~Identity() = default;
 Identity::Identity(Identity&&) noexcept = default;
 
-Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped, const std::string& source_file)
-    : original_(original), shipped_(shipped) {
-  choose_block(source_file);
+Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped) : original_(original), shipped_(shipped) {
+  choose_blocks();
   compare_all();
 }
 
-void Identity::choose_block(const std::string& source_file) {
-  std::vector<const Piece*> locals;
+void Identity::choose_blocks() {
+  std::map<std::string_view, std::vector<const Piece*>> locals;
   for (const Piece& piece : original_.all()) {
-    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::function)
-      locals.push_back(&piece);
-    if (piece.symbol != nullptr && piece.symbol->is_local() && piece.kind == PieceKind::object &&
-        !is_private_static(piece))
-      locals.push_back(&piece);
+    if (piece.symbol == nullptr || !piece.symbol->is_local() || is_private_static(piece)) continue;
+    if (piece.kind == PieceKind::function || piece.kind == PieceKind::object)
+      locals[piece.symbol->file].push_back(&piece);
   }
-  size_t best = 0;
+  for (const auto& [file, pieces] : locals) blocks_[file] = choose_block(file, pieces);
+}
+
+const elf::FileBlock* Identity::choose_block(std::string_view file, const std::vector<const Piece*>& locals) const {
+  const elf::FileBlock* best = nullptr;
+  size_t best_score = 0;
   bool tied = false;
-  for (const elf::FileBlock* block : shipped_.blocks_of(source_file)) {
+  for (const elf::FileBlock* block : shipped_.blocks_of(file)) {
     size_t score = 0;
     for (const Piece* piece : locals) score += block->locals.count(piece->symbol->name);
-    if (score > best || block_ == nullptr) {
-      best = score;
-      block_ = block;
+    if (score > best_score || best == nullptr) {
+      best_score = score;
+      best = block;
       tied = false;
-    } else if (score == best) {
+    } else if (score == best_score) {
       tied = true;
     }
   }
-  // Two files of one name with the same locals: nothing tells them apart by name. Their locals count as unknown.
-  if (tied && best > 0) block_ = nullptr;
   log("identity")
-      .debug("{}: {} of {} locals found{}", source_file, best, locals.size(), tied ? ", but more than once" : "");
+      .debug("{}: {} of {} locals found{}", file, best_score, locals.size(), tied ? ", but more than once" : "");
+  // Two files of one name with the same locals: nothing tells them apart by name. Their locals count as unknown.
+  return tied && best_score > 0 ? nullptr : best;
 }
 
-const elf::Symbol* Identity::find_symbol(const Piece& piece, const elf::FileBlock* block) const {
+const elf::FileBlock* Identity::block_of(const Piece& piece) const {
+  const auto found = blocks_.find(piece.symbol->file);
+  return found == blocks_.end() ? nullptr : found->second;
+}
+
+const elf::Symbol* Identity::find_symbol(const Piece& piece) const {
   if (!piece.symbol->is_local()) return shipped_.maybe_global(piece.symbol->name);
+  const elf::FileBlock* block = block_of(piece);
   if (block == nullptr) return nullptr;
   const auto found = block->locals.find(piece.symbol->name);
   if (found == block->locals.end()) return nullptr;
@@ -234,7 +255,7 @@ const elf::Symbol* Identity::find_symbol(const Piece& piece, const elf::FileBloc
 }
 
 const elf::Symbol* Identity::shipped_symbol(const Piece& piece) const {
-  return piece.symbol == nullptr ? nullptr : find_symbol(piece, block_);
+  return piece.symbol == nullptr ? nullptr : find_symbol(piece);
 }
 
 std::optional<std::string> Identity::difference(const Piece& piece, const elf::Section& section, uint64_t offset,
@@ -249,7 +270,7 @@ void Identity::compare_all() {
     if (piece.kind != PieceKind::function || piece.symbol == nullptr || piece.symbol->type != elf::kSttFunc) continue;
     FunctionIdentity result;
     result.piece = &piece;
-    result.shipped = find_symbol(piece, block_);
+    result.shipped = find_symbol(piece);
     const bool weak = piece.symbol->bind == elf::kStbWeak;
     if (result.shipped == nullptr || !result.shipped->is_defined()) {
       result.difference = "not in the shipped binary";
@@ -298,10 +319,12 @@ bool Identity::lies_elsewhere(const FunctionIdentity& function) const {
 }
 
 bool Identity::is_own(const elf::Symbol& local) const {
-  if (block_ == nullptr) return true;
-  const auto found = block_->locals.find(local.name);
-  return found != block_->locals.end() &&
-         std::find(found->second.begin(), found->second.end(), &local) != found->second.end();
+  return std::any_of(blocks_.begin(), blocks_.end(), [&](const auto& entry) {
+    if (entry.second == nullptr) return true;  // not known which block: it may be this one
+    const auto found = entry.second->locals.find(local.name);
+    return found != entry.second->locals.end() &&
+           std::find(found->second.begin(), found->second.end(), &local) != found->second.end();
+  });
 }
 
 const FunctionIdentity* Identity::of(const Piece* piece) const {

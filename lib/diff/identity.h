@@ -34,8 +34,9 @@ struct FunctionIdentity {
 
 class Identity {
  public:
-  /// Compares all functions of `original` (compiled from `source_file`, e.g. "meminfo.c") with the shipped binary.
-  Identity(const Pieces& original, const elf::SymbolIndex& shipped, const std::string& source_file);
+  /// Compares all functions of `original` with the shipped binary. Their FILE symbols say which locals are theirs; an
+  /// object may have been linked from several sources.
+  Identity(const Pieces& original, const elf::SymbolIndex& shipped);
   ~Identity();
   Identity(Identity&&) noexcept;
 
@@ -53,15 +54,17 @@ class Identity {
 
  private:
   friend class ShippedCode;
-  void choose_block(const std::string& source_file);
+  void choose_blocks();
+  const elf::FileBlock* choose_block(std::string_view file, const std::vector<const Piece*>& locals) const;
+  const elf::FileBlock* block_of(const Piece& piece) const;
   void compare_all();
   bool lies_elsewhere(const FunctionIdentity& function) const;
   bool is_own(const elf::Symbol& local) const;
-  const elf::Symbol* find_symbol(const Piece& piece, const elf::FileBlock* block) const;
+  const elf::Symbol* find_symbol(const Piece& piece) const;
 
   const Pieces& original_;
   const elf::SymbolIndex& shipped_;
-  const elf::FileBlock* block_ = nullptr;
+  std::map<std::string_view, const elf::FileBlock*> blocks_;  ///< by the FILE symbol of the original's locals
   std::vector<FunctionIdentity> functions_;
   std::unordered_map<const Piece*, size_t> by_piece_;
 };

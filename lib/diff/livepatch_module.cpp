@@ -27,6 +27,10 @@ std::string dump(const PatchObject& object) {
   for (const PlanFunction& f : object.functions) {
     text += fmt::format("replace {},{} with {}\n", f.old_name, f.sympos, object.symbols[f.symbol].name);
   }
+  for (const PlanCallback& c : object.callbacks) {
+    text += fmt::format("{} callback {}\n", elf::to_string(c.kind), object.symbols[c.symbol].name);
+  }
+  for (const PlanState& s : object.states) text += fmt::format("state {} version {}\n", s.id, s.version);
   for (const PlanSymbol& s : object.symbols) {
     if (!s.name.empty())
       text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size,

@@ -48,6 +48,17 @@ struct PlanFunction {
   size_t symbol = 0;
 };
 
+/// A function of the module that the livepatch core calls around the patching of the object.
+struct PlanCallback {
+  elf::CallbackKind kind = elf::CallbackKind::pre_patch;
+  size_t symbol = 0;
+};
+
+/// A system state that the livepatch declares.
+struct PlanState {
+  uint64_t id = 0, version = 0;
+};
+
 struct PatchObject {
   std::string unit;    ///< "fs/proc/meminfo.o"
   std::string source;  ///< name for the FILE symbol
@@ -56,7 +67,10 @@ struct PatchObject {
   std::vector<PlanSection> sections;
   std::vector<PlanSymbol> symbols;
   std::vector<PlanFunction> functions;
+  std::vector<PlanCallback> callbacks;
+  std::vector<PlanState> states;
   std::set<std::string> namespaces;  ///< to be imported
+  bool escapes = false;              ///< live objects keep addresses of the module: it must not be unloaded
 };
 
 /// Stable text, one line a fact, for --plan, golden tests and reviewers.

@@ -1,6 +1,7 @@
 #include "diff/pieces.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "support/bytes.h"
 
@@ -14,24 +15,62 @@ bool starts_piece(const elf::Symbol& s) {
   return !s.section->is_exec() || !s.is_local();
 }
 
-/// Among the symbols of one range: a sized function or object before a label, then the order of the symbol table.
+/// Among the symbols of one range: a sized function or object before a label, then the one that its section is named
+/// after, global before weak before local, then by name: the order of the symbol table decides nothing.
 bool better_primary(const elf::Symbol* a, const elf::Symbol* b) {
-  const auto rank = [](const elf::Symbol* s) { return s->size == 0 ? 2 : s->type == elf::kSttNotype ? 1 : 0; };
-  return rank(a) != rank(b) ? rank(a) < rank(b) : a->index < b->index;
+  const auto rank = [](const elf::Symbol* s) {
+    const std::string_view section = s->section->name;
+    const bool own = section.ends_with(s->name) && section.size() > s->name.size() &&
+                     section[section.size() - s->name.size() - 1] == '.';
+    const int kind = s->size == 0 ? 2 : s->type == elf::kSttNotype ? 1 : 0;
+    const int bind = s->is_local() ? 2 : s->bind == elf::kStbWeak ? 1 : 0;
+    return kind * 8 + (own ? 0 : 4) + bind;
+  };
+  return rank(a) != rank(b) ? rank(a) < rank(b) : a->name < b->name;
 }
+
+/// Name of the function that a pointer leads into, as an entry of a jump table does; its .cold part counts as it. Empty
+/// when it is none: what points to a function's start is an address of it.
+std::string_view jump_target(const elf::Relocation& r) {
+  if (!r.symbol->is_defined() || !r.symbol->section->is_exec()) return {};
+  const uint64_t target = r.symbol->value + static_cast<uint64_t>(r.addend);
+  const auto& all = r.symbol->section->symbols;
+  auto after = std::upper_bound(all.begin(), all.end(), target,
+                                [](uint64_t value, const elf::Symbol* s) { return value < s->value; });
+  while (after != all.begin()) {
+    const elf::Symbol* s = *--after;
+    if (!s->is_function()) continue;
+    std::string_view name = s->name;
+    const bool cold = is_cold_name(s->name, &name);
+    return target > s->value || cold ? name : std::string_view();
+  }
+  return {};
+}
+
+bool is_terminator(const elf::Section& section, uint64_t at) {
+  for (uint64_t i = 0; i < std::max<uint64_t>(section.entsize, 1); ++i) {
+    if (section.data[at + i] != std::byte{0}) return false;
+  }
+  return true;
+}
+
+// References to one long string, each to another place of it, must not cost much more than the string.
+constexpr uint64_t kMaxString = 64 * 1024;
 
 std::string_view string_at(const elf::Section& section, uint64_t offset) {
   const uint64_t width = std::max<uint64_t>(section.entsize, 1);
+  check(width <= 8, "{}: characters of {} bytes", section.name, width);
   check(offset < section.data.size(), "{}: string at {:#x} behind the end", section.name, offset);
   uint64_t end = offset;
-  const auto is_terminator = [&](uint64_t at) {
-    for (uint64_t i = 0; i < width; ++i) {
-      if (section.data[at + i] != std::byte{0}) return false;
-    }
-    return true;
-  };
-  while (end + width <= section.data.size() && !is_terminator(end)) end += width;
+  if (width == 1) {
+    const uint64_t most = std::min<uint64_t>(section.data.size() - offset, kMaxString + 1);
+    const void* found = std::memchr(section.data.data() + offset, 0, most);
+    end = found == nullptr ? offset + most
+                           : static_cast<uint64_t>(static_cast<const std::byte*>(found) - section.data.data());
+  }
+  while (end + width <= section.data.size() && end - offset <= kMaxString && !is_terminator(section, end)) end += width;
   check(end + width <= section.data.size(), "{}: string at {:#x} has no end", section.name, offset);
+  check(end - offset <= kMaxString, "{}: string of {} bytes at {:#x}", section.name, end - offset, offset);
   return {reinterpret_cast<const char*>(section.data.data()) + offset, end - offset};
 }
 
@@ -46,24 +85,6 @@ bool is_cold_name(std::string_view name, std::string_view* parent) {
   if (!rest.empty() && !numbered) return false;
   if (parent != nullptr) *parent = name.substr(0, cold);
   return true;
-}
-
-std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code) {
-  std::vector<const elf::Instruction*> result;
-  for (const elf::Instruction& i : code) {
-    if (!i.nop) result.push_back(&i);
-  }
-  return result;
-}
-
-int64_t instruction_number(const std::vector<elf::Instruction>& code, uint64_t size, int64_t offset) {
-  if (offset < 0 || static_cast<uint64_t>(offset) > size) return -1;
-  int64_t number = 0;
-  for (const elf::Instruction& i : code) {
-    if (i.offset >= static_cast<uint64_t>(offset)) break;
-    if (!i.nop) ++number;
-  }
-  return number;
 }
 
 Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembler)
@@ -83,11 +104,15 @@ Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembl
     by_section_[piece.section->index].push_back(&piece);
     if (piece.symbol == nullptr) continue;
     by_symbol_[piece.symbol] = &piece;
-    by_name_.emplace(piece.symbol->name, &piece);
+    by_name_[piece.symbol->name].push_back(&piece);
     for (const elf::Symbol* alias : piece.aliases) {
       by_symbol_[alias] = &piece;
-      by_name_.emplace(alias->name, &piece);
+      if (alias->name != piece.symbol->name) by_name_[alias->name].push_back(&piece);
     }
+  }
+  for (const Piece& piece : pieces_) {
+    if (piece.symbol != nullptr && piece.kind == PieceKind::function && is_cold_name(piece.symbol->name))
+      leaders_[&piece] = find_leader(piece);
   }
 }
 
@@ -95,9 +120,37 @@ void Pieces::add(Piece piece) {
   pieces_.push_back(std::move(piece));
 }
 
+/// What no symbol covers is one piece, but for jump tables: functions that share a section (.sched.text) have theirs in
+/// one .rodata. A run of pointers into one function is a piece of its own, so that no function drags in another's
+/// table.
+void Pieces::add_unnamed(const elf::Section& section, uint64_t begin, uint64_t end) {
+  constexpr uint64_t kPointer = 8;
+  uint64_t start = begin;
+  const auto close = [&](uint64_t at) {
+    if (at > start) add({PieceKind::anonymous, &section, start, at - start, nullptr, {}});
+    start = at;
+  };
+  std::string_view table_of;
+  uint64_t next = begin;
+  const bool may_hold_tables = !section.is_exec() && !section.is_writable();
+  for (const elf::Relocation& r : section.relocations) {
+    if (!may_hold_tables || r.offset < begin || r.offset + kPointer > end) continue;
+    const bool pointer = !arch_->field_kind(r).pc_relative && arch_->field_kind(r).width == kPointer;
+    const std::string_view function = pointer ? jump_target(r) : std::string_view();
+    if (function != table_of || r.offset != next) {
+      if (!table_of.empty()) close(next);
+      if (!function.empty()) close(r.offset);
+    }
+    table_of = function;
+    next = r.offset + kPointer;
+  }
+  if (!table_of.empty()) close(next);
+  close(end);
+}
+
 void Pieces::cut(const elf::Section& section) {
-  if (section.is_mergeable_constants() && section.entsize > 0) {
-    for (uint64_t at = 0; at + section.entsize <= section.size; at += section.entsize) {
+  if (section.is_mergeable_constants() && section.has_data() && section.entsize > 1) {
+    for (uint64_t at = 0; section.entsize <= section.size - at; at += section.entsize) {
       add({PieceKind::constant, &section, at, section.entsize, nullptr, {}});
     }
     return;
@@ -113,7 +166,7 @@ void Pieces::cut(const elf::Section& section) {
     for (; i < starts.size() && starts[i]->value == at; ++i) same.push_back(starts[i]);
     if (at < covered) continue;  // a symbol inside another: part of that piece
     std::stable_sort(same.begin(), same.end(), better_primary);
-    if (at > covered) add({PieceKind::anonymous, &section, covered, at - covered, nullptr, {}});
+    if (at > covered) add_unnamed(section, covered, at);
     uint64_t end = i < starts.size() ? starts[i]->value : section.size;
     if (same[0]->size > 0) end = at + std::min(section.size - at, same[0]->size);
     Piece piece{section.is_exec() ? PieceKind::function : PieceKind::object,
@@ -125,7 +178,7 @@ void Pieces::cut(const elf::Section& section) {
     add(std::move(piece));
     covered = end;
   }
-  if (covered < section.size) add({PieceKind::anonymous, &section, covered, section.size - covered, nullptr, {}});
+  if (covered < section.size) add_unnamed(section, covered, section.size);
 }
 
 const Piece* Pieces::at(const elf::Section& section, uint64_t offset) const {
@@ -142,9 +195,9 @@ const Piece* Pieces::of(const elf::Symbol& symbol) const {
   return symbol.is_defined() ? at(*symbol.section, symbol.value) : nullptr;
 }
 
-const Piece* Pieces::named(std::string_view name) const {
+std::vector<const Piece*> Pieces::named(std::string_view name) const {
   const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : found->second;
+  return found == by_name_.end() ? std::vector<const Piece*>() : found->second;
 }
 
 std::span<const elf::Relocation> Pieces::relocations(const Piece& piece) const {
@@ -219,11 +272,8 @@ Reference Pieces::resolve(const elf::Relocation& relocation) const {
   const elf::Section& section = *symbol.section;
   const int64_t target = static_cast<int64_t>(symbol.value) + result.offset;
   if (section.is_strings()) {
-    result.kind = Reference::Kind::string;
-    result.offset = target;
-    result.string = with_context(fmt::format("{}+{:#x}", relocation.section->name, relocation.offset),
-                                 [&] { return string_at(section, static_cast<uint64_t>(target)); });
-    return result;
+    return with_context(fmt::format("{}+{:#x}", relocation.section->name, relocation.offset),
+                        [&] { return string_reference(result, symbol, target); });
   }
   // A named symbol is meant even when the offset leaves it (array[-1]); section + offset is looked up.
   result.piece = symbol.is_section() ? at(section, target < 0 ? 0 : static_cast<uint64_t>(target)) : of(symbol);
@@ -234,12 +284,51 @@ Reference Pieces::resolve(const elf::Relocation& relocation) const {
   return result;
 }
 
+/// A named string is meant whatever the offset, e.g. one past its end. Section + offset is the string there; behind the
+/// last one of the section it is the end of that.
+Reference Pieces::string_reference(Reference reference, const elf::Symbol& symbol, int64_t target) const {
+  const elf::Section& section = *symbol.section;
+  check(section.has_data(), "{}: strings without content", section.name);
+  reference.kind = Reference::Kind::string;
+  reference.string_section = &section;
+  if (!symbol.is_section()) {
+    reference.string_start = symbol.value;
+  } else if (target > 0 && static_cast<uint64_t>(target) == section.size) {
+    const uint64_t width = std::max<uint64_t>(section.entsize, 1);
+    uint64_t start = section.size - std::min(width, section.size);
+    while (start >= width && section.size - start <= kMaxString && !is_terminator(section, start - width))
+      start -= width;
+    reference.string_start = start;
+  } else {
+    reference.string_start = static_cast<uint64_t>(target);
+  }
+  reference.offset = target - static_cast<int64_t>(reference.string_start);
+  reference.string = string_at(section, reference.string_start);
+  return reference;
+}
+
 const Piece* Pieces::leader(const Piece* piece) const {
-  std::string_view parent;
-  if (piece->symbol == nullptr || piece->kind != PieceKind::function || !is_cold_name(piece->symbol->name, &parent))
-    return piece;
-  const Piece* found = named(parent);
-  return found != nullptr && found->kind == PieceKind::function ? found : piece;
+  const auto found = leaders_.find(piece);
+  return found == leaders_.end() ? piece : found->second;
+}
+
+bool Pieces::jumps_to(const Piece& from, const Piece& to) const {
+  const auto all = relocations(from);
+  return std::any_of(all.begin(), all.end(), [&](const elf::Relocation& r) { return resolve(r).piece == &to; });
+}
+
+/// The function before ".cold". Linked objects may have several of the name: it is of the same source file, and jumps
+/// to the part.
+const Piece* Pieces::find_leader(const Piece& part) const {
+  std::string_view name;
+  is_cold_name(part.symbol->name, &name);
+  std::vector<const Piece*> candidates;
+  for (const Piece* piece : named(name)) {
+    const bool same_file = !piece->symbol->is_local() || piece->symbol->file == part.symbol->file;
+    if (piece->kind == PieceKind::function && same_file) candidates.push_back(piece);
+  }
+  if (candidates.size() > 1) std::erase_if(candidates, [&](const Piece* piece) { return !jumps_to(*piece, part); });
+  return candidates.empty() ? &part : candidates.front();
 }
 
 }  // namespace klp::diff

@@ -24,8 +24,7 @@ enum class PieceKind {
   anonymous  ///< what no symbol covers
 };
 
-/// A range of a section. `symbol` names it (null for constant and anonymous); `aliases` are further symbols of the same
-/// range.
+/// A range of a section. `symbol` names it (null for constant and anonymous), `aliases` do so too.
 struct Piece {
   PieceKind kind = PieceKind::anonymous;
   const elf::Section* section = nullptr;
@@ -48,10 +47,12 @@ struct Reference {
   const elf::Relocation* relocation = nullptr;  ///< null for an outward branch
   const elf::Symbol* symbol = nullptr;          ///< external: undefined, absolute or common
   const Piece* piece = nullptr;
-  int64_t offset = 0;        ///< from the symbol or the piece; may lie outside it
-  std::string_view string;   ///< the bytes up to the terminator
-  uint64_t field_to_pc = 0;  ///< as Arch::target_offset needs it
-  bool branch = false;       ///< the field is the target of a direct call or jump
+  int64_t offset = 0;       ///< from the symbol, the piece or the string; may lie outside it
+  std::string_view string;  ///< the bytes up to the terminator
+  const elf::Section* string_section = nullptr;
+  uint64_t string_start = 0;  ///< in its section
+  uint64_t field_to_pc = 0;   ///< as Arch::target_offset needs it
+  bool branch = false;        ///< the field is the target of a direct call or jump
 };
 
 class Pieces {
@@ -72,8 +73,9 @@ class Pieces {
   /// The piece of a defined symbol; null for symbols of sections without content.
   const Piece* of(const elf::Symbol& symbol) const;
 
-  /// The piece whose primary symbol or alias has this name; first by symbol index. Null when there is none.
-  const Piece* named(std::string_view name) const;
+  /// The pieces whose primary symbol or an alias has this name, in order of section and offset. More than one where the
+  /// object was linked from several sources.
+  std::vector<const Piece*> named(std::string_view name) const;
 
   /// The relocations within a piece.
   std::span<const elf::Relocation> relocations(const Piece& piece) const;
@@ -82,9 +84,8 @@ class Pieces {
   Reference resolve(const elf::Relocation& relocation) const;
 
   /// Where a direct branch leaves its function without a relocation: the assembler resolves those to local functions of
-  /// the same section itself
-  /// (.sched.text, .noinstr.text). Nothing when the branch stays inside `piece` or has a relocation. Its `relocation`
-  /// is null.
+  /// the same section itself (.sched.text, .noinstr.text). Nothing when the branch stays inside `piece` or has a
+  /// relocation. Its `relocation` is null.
   std::optional<Reference> outward_branch(const Piece& piece, const elf::Instruction& instruction) const;
 
   /// The piece's instructions, offsets from its start; decoded once. Only for pieces of executable sections.
@@ -96,6 +97,10 @@ class Pieces {
  private:
   void cut(const elf::Section& section);
   void add(Piece piece);
+  void add_unnamed(const elf::Section& section, uint64_t begin, uint64_t end);
+  const Piece* find_leader(const Piece& part) const;
+  bool jumps_to(const Piece& from, const Piece& to) const;
+  Reference string_reference(Reference reference, const elf::Symbol& symbol, int64_t target) const;
   const elf::Instruction* instruction_of(const elf::Relocation& relocation, uint64_t& piece_offset) const;
 
   const elf::ElfObject* object_;
@@ -103,16 +108,11 @@ class Pieces {
   const elf::Disassembler* disassembler_;
   std::deque<Piece> pieces_;
   std::vector<std::vector<const Piece*>> by_section_;
-  std::unordered_map<std::string_view, const Piece*> by_name_;
+  std::unordered_map<std::string_view, std::vector<const Piece*>> by_name_;
+  std::unordered_map<const Piece*, const Piece*> leaders_;  ///< of .cold parts
   std::unordered_map<const elf::Symbol*, const Piece*> by_symbol_;
   mutable std::unordered_map<const Piece*, std::vector<elf::Instruction>> code_;
 };
-
-/// The instructions without padding NOPs.
-std::vector<const elf::Instruction*> without_padding(const std::vector<elf::Instruction>& code);
-
-/// Number of the first instruction at or behind `offset`, padding not counted; -1 outside of `size` bytes.
-int64_t instruction_number(const std::vector<elf::Instruction>& code, uint64_t size, int64_t offset);
 
 /// True for `f.cold` and `f.cold.3`; `parent` gets the part before.
 bool is_cold_name(std::string_view name, std::string_view* parent = nullptr);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "diff/section_use.h"
 #include "elf/relocation_name.h"
 #include "support/error.h"
 
@@ -41,7 +42,10 @@ class Planner {
       f.symbol = symbols_.at(piece);
       object.functions.push_back(f);
     }
+    for (const auto& [piece, kind] : in_.callbacks) object.callbacks.push_back({kind, symbols_.at(piece)});
+    object.states = in_.states;
     check_unknown_sections();
+    lay_out_strings();
     return std::move(result_);
   }
 
@@ -62,6 +66,7 @@ class Planner {
     s.type = like.type;
     s.flags = like.flags & (elf::kShfWrite | elf::kShfAlloc | elf::kShfExec);
     s.addralign = like.addralign;
+    check(like.has_data() || data.empty(), "{}: has content, but none in the file", like.name);
     s.data.assign(data.begin(), data.end());
     s.nobits_size = nobits;
     result_.object.sections.push_back(std::move(s));
@@ -78,6 +83,8 @@ class Planner {
     const size_t index = add_section(*piece.section, section_name_for(piece), piece.data(), has_data ? 0 : piece.size);
     // A piece in the middle of a shared section is aligned as far as its offset says.
     if (piece.offset % section(index).addralign != 0) section(index).addralign = piece.offset & (~piece.offset + 1);
+    check(section(index).addralign <= kMaxAlignment, "{}: alignment {:#x} is more than a module can have",
+          piece.section->name, section(index).addralign);
     if (piece.symbol == nullptr) {
       symbols_[&piece] = add_symbol("", index, 0, elf::kStbLocal, elf::kSttSection);
       return;
@@ -95,7 +102,7 @@ class Planner {
     std::vector<const elf::Symbol*> names = piece.aliases;
     names.insert(names.begin(), piece.symbol);
     for (const elf::Symbol* s : names) {
-      if (!s->is_local() && in_.wanted.count(s->name) != 0) return s;
+      if (!s->is_local() && (in_.keep_new_globals || in_.wanted.count(s->name) != 0)) return s;
     }
     return nullptr;
   }
@@ -111,6 +118,10 @@ class Planner {
     }
     for (const elf::Relocation& r : in_.patched->relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
+      if (const auto call = arch_.dormant_ftrace_call(piece.data(), r, piece.offset)) {
+        wake_ftrace_call(*call, r, {&piece, index, at});
+        continue;
+      }
       const bool patched = std::any_of(ranges.begin(), ranges.end(),
                                        [&](const auto& range) { return at >= range.first && at < range.second; });
       relocate(r, {&piece, index, at, false, patched});
@@ -120,6 +131,20 @@ class Planner {
       if (const auto outward = in_.patched->outward_branch(piece, i))
         relocate_branch(i, *outward, {&piece, index, i.offset, false, false});
     }
+  }
+
+  void wake_ftrace_call(const arch::Arch::DormantCall& call, const elf::Relocation& r, const Site& site) {
+    auto& data = section(site.section).data;
+    data[site.offset - 1] = call.opcode;
+    Reference reference;
+    reference.kind = Reference::Kind::external;
+    reference.symbol = r.symbol;
+    PlanRelocation planned;
+    planned.offset = site.offset;
+    planned.type = call.type;
+    planned.addend = call.addend;
+    std::fill_n(data.begin() + static_cast<int64_t>(site.offset), 4, std::byte{0});
+    if (bind(reference, site, planned)) section(site.section).relocations.push_back(std::move(planned));
   }
 
   /// A branch that the assembler resolved inside a shared section: in the module the two functions do not stay
@@ -148,20 +173,23 @@ class Planner {
     std::vector<std::pair<uint64_t, uint64_t>> result;
     if (piece.kind != PieceKind::function) return result;
     for (const TableEntry& entry : in_.tables->of(&piece)) {
-      if (!entry.spec->site_length || entry.owner_offset < 0) continue;
-      const auto length = static_cast<uint64_t>(entry.section->data[entry.offset + *entry.spec->site_length]);
+      if (!entry.layout->site_length || entry.owner_offset < 0) continue;
+      const auto length = static_cast<uint64_t>(entry.section->data[entry.offset + *entry.layout->site_length]);
       result.emplace_back(entry.owner_offset, static_cast<uint64_t>(entry.owner_offset) + length);
     }
     return result;
   }
 
+  void clear_field(size_t index, uint64_t offset, const elf::Relocation& r) {
+    auto& data = section(index).data;
+    const uint64_t width = arch_.field_kind(r).width;
+    check(offset + width <= data.size(), "{}: relocation at {:#x} reaches over the end", section(index).name, offset);
+    std::fill_n(data.begin() + static_cast<int64_t>(offset), width, std::byte{0});
+  }
+
   void relocate(const elf::Relocation& r, const Site& site) {
-    const arch::FieldKind field = arch_.field_kind(r);
-    if (field.width == 0) return;
-    auto& data = section(site.section).data;
-    check(site.offset + field.width <= data.size(), "{}: relocation at {:#x} behind the end",
-          section(site.section).name, site.offset);
-    std::fill_n(data.begin() + static_cast<int64_t>(site.offset), field.width, std::byte{0});
+    if (arch_.field_kind(r).width == 0) return;
+    clear_field(site.section, site.offset, r);
     const Reference reference = in_.patched->resolve(r);
     PlanRelocation planned;
     planned.offset = site.offset;
@@ -176,7 +204,7 @@ class Planner {
     }
     if (reference.kind == Reference::Kind::string) {
       planned.symbol = string_symbol();
-      planned.addend = arch_.addend_for(r.type, static_cast<int64_t>(string_offset(reference)), reference.field_to_pc);
+      strings_.push_back({reference, site.section, section(site.section).relocations.size()});
     } else if (!bind(reference, site, planned)) {
       return;
     }
@@ -235,26 +263,53 @@ class Planner {
       s.name = ".rodata.klp_str";
       s.type = elf::kShtProgbits;
       s.flags = elf::kShfAlloc;
-      s.addralign = 8;
+      s.addralign = 1;
       result_.object.sections.push_back(std::move(s));
       string_symbol_ = add_symbol("", result_.object.sections.size() - 1, 0, elf::kStbLocal, elf::kSttSection);
     }
     return string_symbol_;
   }
 
-  uint64_t string_offset(const Reference& reference) {
-    const elf::Section& from = *reference.relocation->symbol->section;
-    const uint64_t width = std::max<uint64_t>(from.entsize, 1);
-    auto& data = section(result_.object.symbols[string_symbol()].section).data;
-    const auto [slot, made] = strings_.try_emplace(std::pair{width, std::string(reference.string)}, 0);
-    if (made) {
-      while (data.size() % std::max<uint64_t>(from.addralign, width) != 0) data.push_back(std::byte{0});
-      slot->second = data.size();
-      const auto* bytes = reinterpret_cast<const std::byte*>(reference.string.data());
-      data.insert(data.end(), bytes, bytes + reference.string.size());
-      data.insert(data.end(), width, std::byte{0});
+  /// A relocation whose addend waits for the place of its string.
+  struct StringUse {
+    Reference reference;
+    size_t section, relocation;  ///< of the plan
+  };
+
+  /// Strings keep the order they have in the object and stay neighbours if they were: the compiler writes "one past the
+  /// end" of a string as it writes the start of the next one.
+  void lay_out_strings() {
+    std::map<std::pair<uint32_t, uint64_t>, uint64_t> places;  // by section and start
+    std::map<std::pair<uint32_t, uint64_t>, const Reference*> needed;
+    for (const StringUse& use : strings_)
+      needed.emplace(std::pair{use.reference.string_section->index, use.reference.string_start}, &use.reference);
+    uint32_t last_section = 0;
+    uint64_t copied_to = 0;  // in the object's section
+    for (const auto& [key, reference] : needed) {
+      const elf::Section& from = *reference->string_section;
+      PlanSection& strings = section(result_.object.symbols[string_symbol()].section);
+      auto& data = strings.data;
+      if (key.first != last_section || key.second > copied_to) {
+        const uint64_t align = std::max<uint64_t>(from.addralign, 1);
+        check(align <= kMaxAlignment, "{}: alignment {:#x} is more than a module can have", from.name, align);
+        strings.addralign = std::max(strings.addralign, align);
+        while (data.size() % align != key.second % align) data.push_back(std::byte{0});
+        copied_to = key.second;
+        last_section = key.first;
+      }
+      places[key] = data.size() - (copied_to - key.second);
+      const uint64_t end = key.second + reference->string.size() + std::max<uint64_t>(from.entsize, 1);
+      if (end <= copied_to) continue;  // the end of the string before
+      const auto rest = from.data.subspan(copied_to, end - copied_to);
+      data.insert(data.end(), rest.begin(), rest.end());
+      copied_to = end;
     }
-    return slot->second;
+    for (const StringUse& use : strings_) {
+      const uint64_t place = places.at({use.reference.string_section->index, use.reference.string_start});
+      PlanRelocation& r = section(use.section).relocations[use.relocation];
+      r.addend =
+          arch_.addend_for(r.type, static_cast<int64_t>(place) + use.reference.offset, use.reference.field_to_pc);
+    }
   }
 
   // --- tables ---
@@ -267,22 +322,28 @@ class Planner {
 
   void add_tables(const Piece& function) {
     for (const TableEntry& entry : in_.tables->of(&function)) add_entry(function, entry);
-    const auto ranges = in_.tables->ranges(&function);
-    for (const TableEntry& entry : ranges) add_range(function, entry, static_cast<uint64_t>(entry.owner_offset), true);
-    if (!ranges.empty()) add_range(function, ranges.back(), function.size, false);
+    add_ranges(*function.section, function.offset, function.size, symbols_.at(&function), 0);
+  }
+
+  /// What holds in [start, start + size) of a code section, said for its copy at `symbol` + `at`.
+  void add_ranges(const elf::Section& code, uint64_t start, uint64_t size, size_t symbol, uint64_t at) {
+    const auto ranges = in_.tables->ranges(code, start, start + size);
+    for (const TableEntry& entry : ranges)
+      add_range(entry, symbol, at + static_cast<uint64_t>(entry.owner_offset), true);
+    if (!ranges.empty()) add_range(ranges.back(), symbol, at + size, false);
   }
 
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
     const size_t index = table_section(*entry.section);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
-    const uint64_t align = std::max<uint64_t>(entry.section->addralign, 1);
-    while (section(index).data.size() % align != 0) section(index).data.push_back(std::byte{0});
+    section(index).data.resize(start + entry.layout->size);
     ++result_.special_entries[std::string(entry.section->name)];
+    const std::optional<Fragment> fragment = fragment_of(*in_.patched, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
       const uint64_t field = r->offset - entry.offset;
-      if (entry.spec->replacement && field == entry.spec->replacement->first) {
-        add_replacement(function, entry, index, start + field, *r);
+      if (fragment && field == fragment->field) {
+        add_fragment(function, *fragment, index, start + field, *r);
       } else {
         relocate(*r, {&function, index, start + field, true, false});
       }
@@ -296,53 +357,53 @@ class Planner {
     return start;
   }
 
-  /// The copied code goes into its own section, and entries that other tables have for it (return and retpoline sites)
-  /// go along.
-  void add_replacement(const Piece& function, const TableEntry& entry, size_t index, uint64_t field,
-                       const elf::Relocation& r) {
-    auto& data = section(index).data;
-    std::fill_n(data.begin() + static_cast<int64_t>(field), arch_.field_kind(r).width, std::byte{0});
-    const Replacement replacement = replacement_of(*in_.patched, entry);
+  /// The fragment goes into its own section, and entries that other tables have for it (return and retpoline sites) go
+  /// along.
+  void add_fragment(const Piece& function, const Fragment& fragment, size_t index, uint64_t field,
+                    const elf::Relocation& r) {
+    clear_field(index, field, r);
     PlanRelocation planned;
     planned.offset = field;
     planned.type = r.type;
-    if (replacement.size == 0) {
+    if (fragment.size == 0) {
       // An empty replacement may point anywhere; the site itself always exists.
       planned.symbol = symbols_.at(&function);
       planned.addend = 0;
       section(index).relocations.push_back(planned);
       return;
     }
-    const size_t code = table_section(*replacement.piece->section);
-    const auto bytes = replacement.piece->data().subspan(replacement.start, replacement.size);
-    const uint64_t start = append(code, bytes);
+    const elf::Section& from = *fragment.piece->section;
+    const size_t code = table_section(from);
+    const uint64_t start = append(code, fragment.piece->data().subspan(fragment.start, fragment.size));
     const size_t symbol = section_symbol(code);
-    for (const elf::Relocation* inner : relocations_of(*in_.patched, replacement)) {
-      relocate(*inner,
-               {&function, code, start + (inner->offset - replacement.piece->offset - replacement.start), false, true});
+    for (const elf::Relocation* inner : relocations_of(*in_.patched, fragment)) {
+      const uint64_t at = start + (inner->offset - fragment.piece->offset - fragment.start);
+      relocate(*inner, {&function, code, at, false, fragment.copied_at_load});
     }
     planned.symbol = symbol;
     planned.addend = static_cast<int64_t>(start);
     section(index).relocations.push_back(planned);
-    add_entries_for_replacement(replacement, symbol, start);
+    add_entries_for_fragment(fragment, symbol, start);
+    add_ranges(from, fragment.piece->offset + fragment.start, fragment.size, symbol, start);
   }
 
-  void add_entries_for_replacement(const Replacement& replacement, size_t symbol, uint64_t start) {
-    for (const TableEntry& entry : in_.tables->of(replacement.piece)) {
+  void add_entries_for_fragment(const Fragment& fragment, size_t symbol, uint64_t start) {
+    for (const TableEntry& entry : in_.tables->of(fragment.piece)) {
       const auto at = static_cast<uint64_t>(entry.owner_offset);
-      if (at < replacement.start || at >= replacement.start + replacement.size) continue;
+      if (at < fragment.start || at >= fragment.start + fragment.size) continue;
       const size_t index = table_section(*entry.section);
-      check(relocations_of(entry).size() == 1 && entry.spec->fixed_size == entry.size,
-            "{}: entry at {:#x} belongs to replacement code, which this table is not known to have",
+      check(relocations_of(entry).size() == 1 && entry.layout->fields.size() == 1 && entry.size == entry.layout->size,
+            "{}: entry at {:#x} belongs to code of another table, which this table is not known to have",
             entry.section->name, entry.offset);
-      const uint64_t offset = append(index, std::vector<std::byte>(entry.size));
+      const uint64_t offset = append(index, entry.section->data.subspan(entry.offset, entry.size));
       ++result_.special_entries[std::string(entry.section->name)];
       const elf::Relocation* owner = relocations_of(entry).front();
+      clear_field(index, offset, *owner);
       PlanRelocation planned;
       planned.offset = offset;
       planned.type = owner->type;
       planned.symbol = symbol;
-      planned.addend = static_cast<int64_t>(start + at - replacement.start);
+      planned.addend = static_cast<int64_t>(start + at - fragment.start);
       section(index).relocations.push_back(planned);
     }
   }
@@ -353,9 +414,9 @@ class Planner {
     return slot->second;
   }
 
-  /// One record of a table of ranges, saying what holds from `offset` of the function on. Without `state` it marks the
+  /// One record of a table of ranges, saying what holds from `symbol` + `offset` on. Without `state` it marks the
   /// end: all zeros mean "unknown", which is what objtool writes behind the last instruction of a section.
-  void add_range(const Piece& function, const TableEntry& entry, uint64_t offset, bool state) {
+  void add_range(const TableEntry& entry, size_t symbol, uint64_t offset, bool state) {
     const elf::Section* parallel = in_.patched->object().maybe_section(entry.spec->parallel);
     const uint64_t number = entry.offset / entry.size;
     const uint64_t size = entry.spec->parallel_size;
@@ -369,7 +430,7 @@ class Planner {
     PlanRelocation planned;
     planned.offset = start;
     planned.type = arch_.relative_type();
-    planned.symbol = symbols_.at(&function);
+    planned.symbol = symbol;
     planned.addend = static_cast<int64_t>(offset);
     section(index).relocations.push_back(planned);
   }
@@ -379,7 +440,7 @@ class Planner {
   void check_unknown_sections() {
     std::set<std::string_view> told;
     for (const elf::Section& s : in_.patched->object().sections()) {
-      if (!s.is_alloc() || s.is_exec() || in_.tables->is_table(s) || is_known(s.name)) continue;
+      if (!s.is_alloc() || s.is_exec() || in_.tables->is_table(s) || is_known_section(s.name)) continue;
       for (const elf::Relocation& r : s.relocations) {
         if (arch_.field_kind(r).width == 0 || is_known_variable(s, r.offset)) continue;
         const Reference reference = in_.patched->resolve(r);
@@ -401,21 +462,9 @@ class Planner {
            in_.context->correlation->original_of(piece) != nullptr;
   }
 
-  bool is_known(std::string_view name) const {
-    for (const arch::TableSpec& spec : arch_.tables()) {
-      if (name == spec.section) return true;
-    }
-    for (const std::string_view prefix :
-         {".data",          ".rodata",       ".bss",      ".discard",       ".init",         ".exit",
-          "__ksymtab",      "___ksymtab",    "__kcrctab", "__param",        ".note",         ".con_initcall",
-          "__dyndbg",       ".altinstr_aux", ".initcall", ".export_symbol", "__tracepoints", "__bpf_raw_tp_map",
-          "_ftrace_events", ".gnu.linkonce"}) {
-      if (name.starts_with(prefix)) return true;
-    }
-    return false;
-  }
-
   static constexpr std::byte kEndMark[16] = {};
+  /// A page of the largest size there is (ppc64le); what the module loader gives is a page at most.
+  static constexpr uint64_t kMaxAlignment = 64 * 1024;
 
   const PlanInput& in_;
   Findings& findings_;
@@ -424,7 +473,7 @@ class Planner {
   std::unordered_map<const Piece*, size_t> symbols_;
   std::map<std::string, size_t> table_sections_;
   std::map<size_t, size_t> section_symbols_;
-  std::map<std::pair<uint64_t, std::string>, uint64_t> strings_;
+  std::vector<StringUse> strings_;
   size_t string_symbol_ = SIZE_MAX;
   std::set<std::string> told_;
 };

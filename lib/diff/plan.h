@@ -19,6 +19,9 @@ struct PlanInput {
   std::string unit, source;
   std::vector<std::pair<const Piece*, PlanFunction>> functions;  ///< replaced leaders with old name and position
   std::set<std::string, std::less<>> wanted;                     ///< names of new globals that other units refer to
+  bool keep_new_globals = false;                                 ///< all of them, as UnitInput::carry_new_globals
+  std::vector<std::pair<const Piece*, elf::CallbackKind>> callbacks;
+  std::vector<PlanState> states;
 };
 
 struct PlanResult {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "diff/section_use.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -24,7 +25,7 @@ Decision carry(const Piece* piece) {
 }
 
 bool is_discarded(const elf::Section& section) {
-  return section.name.starts_with(".init") || section.name.starts_with(".exit");
+  return is_init_section(section.name) || is_exit_section(section.name);
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ bool ReferencePolicy::exported_by_vmlinux(std::string_view name) const {
          !found->second.name_space.starts_with("module:");
 }
 
-bool ReferencePolicy::depends_on(const std::string& module) const {
+bool ReferencePolicy::depends_on(std::string_view module) const {
   if (module == context_.object) return true;
   const auto& symbols = context_.shipped->object().symbols();
   return std::any_of(symbols.begin(), symbols.end(), [&](const elf::Symbol& s) {
@@ -60,8 +61,13 @@ bool ReferencePolicy::depends_on(const std::string& module) const {
 
 Decision ReferencePolicy::decide_external(const Reference& reference) const {
   const std::string name(reference.symbol->name);
+  // A common symbol is a global that some unit of the object defines; the linker has given it a place.
+  if (reference.symbol->place == elf::SymbolPlace::common) {
+    const elf::Symbol* linked = context_.shipped->maybe_global(name);
+    if (linked != nullptr) return to_shipped(*linked, *context_.shipped, context_.object);
+  }
   if (reference.symbol->place != elf::SymbolPlace::undefined) {
-    return refuse("unsupported-relocation", fmt::format("{} is a common or absolute symbol", name),
+    return refuse("unsupported-relocation", fmt::format("{} is a new common symbol, or an absolute one", name),
                   "compile with -fno-common");
   }
   Decision d;
@@ -77,8 +83,10 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
     return d;
   }
   const elf::Symbol* in_vmlinux = context_.vmlinux->maybe_global(name);
-  if (in_vmlinux != nullptr) return to_shipped(*in_vmlinux, *context_.vmlinux, "vmlinux");
-  if (context_.provided.count(name) != 0) {
+  if (in_vmlinux != nullptr && in_vmlinux->is_defined()) return to_shipped(*in_vmlinux, *context_.vmlinux, "vmlinux");
+  // Where only a part of the kernel is known (extract with an object file for its symbols), the module loader is the
+  // one to tell: it refuses the module when nobody exports the name.
+  if (context_.provided.count(name) != 0 || context_.partial_symbols) {
     d.treatment = Treatment::plain;
     d.name = name;
     return d;
@@ -95,7 +103,7 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
                   "avoid the new dependency; it cannot be declared after the module was loaded");
   }
   d.treatment = Treatment::klp;
-  d.klp = {context_.object, exported->second.module, name, 0};
+  d.klp = {context_.object, std::string(exported->second.module), name, 0};
   return d;
 }
 
@@ -170,7 +178,7 @@ Decision ReferencePolicy::decide_function(const Reference& reference, const Piec
 
 /// `section + offset` may be the start of a variable or the end of the array before it (`p < array + 20`), which only
 /// shared sections
-/// (__read_mostly) have. It does not matter where the two lie side by side in the shipped binary as well.
+/// (__read_mostly, per-cpu) have. It does not matter where the two lie side by side in the shipped binary as well.
 bool ReferencePolicy::may_be_end_of_other(const Reference& reference) const {
   const Piece& next = *reference.piece;
   const elf::Relocation* r = reference.relocation;
@@ -178,9 +186,13 @@ bool ReferencePolicy::may_be_end_of_other(const Reference& reference) const {
       next.kind != PieceKind::object)
     return false;
   if (context_.patched->arch().field_kind(*r).pc_relative) return false;  // a load or a store, never an end
+  // Per-cpu addresses are offsets to which a base is added before anything is compared.
+  if (next.section->name.starts_with(".data..percpu")) return false;
   const Piece* before = context_.patched->at(*next.section, next.offset - 1);
   if (before->kind != PieceKind::object || before->end() != next.offset) return false;
-  if (before->size == 1 || is_private_static(*before)) return false;  // no array
+  const bool single =
+      context_.debug != nullptr && context_.debug->single_values.count({before->section, before->offset}) != 0;
+  if (before->size == 1 || single || is_private_static(*before)) return false;  // no array
   const Piece* old_before = context_.correlation->original_of(before);
   const Piece* old_next = context_.correlation->original_of(&next);
   if (old_before == nullptr || old_next == nullptr || context_.identity == nullptr) return true;
@@ -205,11 +217,12 @@ Decision ReferencePolicy::decide_data(const Reference& reference) const {
     return refuse("unsupported-section", fmt::format("refers to unnamed data in {}", target->section->name),
                   "it cannot be told which variable of the running kernel it is; give it a name");
   }
-  if (context_.correlation->reset_original(target) != nullptr) {
+  if (const Piece* old = context_.correlation->reset_original(target)) {
     return refuse(
         "static-local-reset",
-        fmt::format("static variable {} has another type or size than in the running kernel; its value would be lost",
-                    target->name()),
+        fmt::format("static variable {} is not {} of the running kernel any more (another type, size or place): its "
+                    "value would be lost",
+                    target->name(), old->name()),
         "keep the type, or use a new variable of another name and carry the value over in a callback");
   }
   if (context_.correlation->is_ambiguous(target)) {

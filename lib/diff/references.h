@@ -38,6 +38,7 @@ struct Decision {
 struct ReferenceContext {
   const Pieces* patched = nullptr;
   const Correlation* correlation = nullptr;
+  const elf::DebugInfo* debug = nullptr;      ///< of the patched object
   const Identity* identity = nullptr;         ///< of the original; null when no shipped binary is known
   const elf::SymbolIndex* shipped = nullptr;  ///< the binary that is patched
   const elf::SymbolIndex* vmlinux = nullptr;
@@ -45,6 +46,7 @@ struct ReferenceContext {
   std::string object;                           ///< "vmlinux" or the module's name
   std::unordered_set<const Piece*> replaced;    ///< patched pieces (leaders) of functions that are redirected
   std::set<std::string, std::less<>> provided;  ///< global names that other units of this patch define anew
+  bool partial_symbols = false;                 ///< `vmlinux` may lack symbols that the running kernel has
 };
 
 class ReferencePolicy {
@@ -62,7 +64,7 @@ class ReferencePolicy {
   Decision original(const Piece& patched) const;
   Decision to_shipped(const elf::Symbol& symbol, const elf::SymbolIndex& index, const std::string& owner) const;
   bool exported_by_vmlinux(std::string_view name) const;
-  bool depends_on(const std::string& module) const;
+  bool depends_on(std::string_view module) const;
 
   const ReferenceContext& context_;
 };

@@ -10,7 +10,7 @@ ShippedCode::ShippedCode(const elf::SymbolIndex& index, const arch::Arch& arch)
     : index_(index), arch_(arch), linked_(index.object().type() != 1) {}
 
 Spot ShippedCode::spot_of(const elf::Symbol& symbol) const {
-  if (symbol.is_undefined()) return {nullptr, 0, &symbol};
+  if (symbol.is_undefined() || symbol.place == elf::SymbolPlace::common) return {nullptr, 0, &symbol};
   if (!symbol.is_defined()) return {nullptr, symbol.value, nullptr};
   return {symbol.section, linked_ ? symbol.value - symbol.section->address : symbol.value, nullptr};
 }

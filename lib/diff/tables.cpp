@@ -3,24 +3,72 @@
 #include <algorithm>
 
 #include "support/error.h"
+#include "support/log.h"
 
 namespace klp::diff {
 namespace {
-
-uint64_t entry_size(const arch::TableSpec& spec, const elf::Section& section, const TableSizes& sizes) {
-  const auto given = sizes.sections.find(std::string(section.name));
-  if (given != sizes.sections.end()) return given->second;
-  if (spec.fixed_size != 0) return spec.fixed_size;
-  const auto found = sizes.structs.find(std::string(spec.entry_struct));
-  if (found != sizes.structs.end() && found->second != 0) return found->second;
-  throw Error(fmt::format("{}: the size of its entries (struct {}) is not known", section.name, spec.entry_struct),
-              fmt::format("give the kernel with -k, or --table-size {}=BYTES", section.name));
-}
 
 const elf::Relocation* relocation_at(const elf::Section& section, uint64_t offset) {
   const auto found = std::lower_bound(section.relocations.begin(), section.relocations.end(), offset,
                                       [](const elf::Relocation& r, uint64_t value) { return r.offset < value; });
   return found != section.relocations.end() && found->offset == offset ? &*found : nullptr;
+}
+
+bool same_place(const Pieces& pieces, const Reference& a, const elf::Relocation* other) {
+  if (other == nullptr || a.kind != Reference::Kind::piece) return false;
+  const Reference b = pieces.resolve(*other);
+  return b.kind == Reference::Kind::piece && b.piece == a.piece && b.offset == a.offset;
+}
+
+/// Whether every relocation of the table is at a field of an entry, and every entry has all its fields.
+bool fits(const arch::TableSpec& spec, const arch::TableLayout& layout, const elf::Section& section) {
+  if (section.size % layout.size != 0 && !spec.may_end_short) return false;
+  size_t fields = 0;
+  const elf::Relocation* before = nullptr;
+  for (const elf::Relocation& r : section.relocations) {
+    if (before != nullptr && before->offset == r.offset) return false;  // two relocations of one field
+    before = &r;
+    const auto is_at = [&](const std::vector<uint32_t>& places) {
+      return std::find(places.begin(), places.end(), r.offset % layout.size) != places.end();
+    };
+    if (is_at(layout.fields)) {
+      if (r.offset % layout.size == layout.fields.front() && !r.symbol->is_defined()) return false;
+      ++fields;
+    } else if (!is_at(layout.sometimes)) {
+      return false;
+    }
+  }
+  const uint64_t entries = (section.size + layout.size - 1) / layout.size;
+  return fields == entries * layout.fields.size();
+}
+
+const arch::TableLayout& choose_layout(const arch::TableSpec& spec, const elf::Section& section,
+                                       const TableSizes& sizes) {
+  std::vector<const arch::TableLayout*> fitting;
+  for (const arch::TableLayout& layout : spec.layouts) {
+    if (fits(spec, layout, section)) fitting.push_back(&layout);
+  }
+  const auto of_size = [&](uint64_t size) -> const arch::TableLayout* {
+    const auto found = std::find_if(fitting.begin(), fitting.end(), [&](const auto* l) { return l->size == size; });
+    return found == fitting.end() ? nullptr : *found;
+  };
+  const auto kernels = sizes.structs.find(std::string(spec.entry_struct));
+  if (kernels != sizes.structs.end() && kernels->second != 0) {
+    const arch::TableLayout* layout = of_size(kernels->second);
+    if (layout != nullptr) return *layout;
+    throw Error(fmt::format("{}: its entries are not of {} bytes as the kernel's struct {}, or have no owner",
+                            section.name, kernels->second, spec.entry_struct),
+                "the object was made for another kernel version, or klp-diff does not know this layout");
+  }
+  const auto given = sizes.sections.find(std::string(section.name));
+  if (given != sizes.sections.end()) {
+    if (const arch::TableLayout* layout = of_size(given->second)) return *layout;
+    log("tables").warn("--table-size {}={}: the object's relocations say otherwise", section.name, given->second);
+  }
+  if (fitting.size() == 1) return *fitting.front();
+  throw Error(fmt::format("{}: the size of its entries (struct {}) {}", section.name, spec.entry_struct,
+                          fitting.empty() ? "is none of those known" : "is not known"),
+              fmt::format("give the kernel with -k, or --table-size {}=BYTES", section.name));
 }
 
 }  // namespace
@@ -30,7 +78,7 @@ Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.a
     if (spec.drop) continue;
     for (const elf::Section& section : pieces.object().sections()) {
       if (section.name != spec.section || section.size == 0 || !section.is_alloc()) continue;
-      cut(pieces, spec, section, entry_size(spec, section, sizes));
+      cut(pieces, spec, section, choose_layout(spec, section, sizes));
     }
   }
   for (auto& [section, entries] : ranges_) {
@@ -38,22 +86,22 @@ Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.a
   }
 }
 
-void Tables::cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section, uint64_t size) {
+void Tables::cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section,
+                 const arch::TableLayout& layout) {
   check(section.has_data(), "{}: a kernel table without content", section.name);
-  const uint64_t least = std::max<uint64_t>({spec.owner_offset + 4U, spec.site_length.value_or(0) + 1U,
-                                             spec.replacement ? spec.replacement->second + 1U : 0U});
-  // The last entry of a padded table may lack its padding (.parainstructions).
-  for (uint64_t at = 0; at < section.size; at += size) {
-    const elf::Relocation* owner = relocation_at(section, at + spec.owner_offset);
-    if (owner == nullptr) {
-      throw Error(fmt::format("{}: entry at {:#x} has no owner (entries of {} bytes?)", section.name, at, size),
-                  "the object was made for another kernel version, or --table-size is wrong");
-    }
+  check((section.flags & elf::kShfMerge) == 0, "{}: a kernel table that the linker may merge", section.name);
+  const uint64_t least = std::max<uint64_t>({layout.fields.back() + 4U, layout.site_length.value_or(0) + 1U,
+                                             layout.replacement ? layout.replacement->second + 1U : 0U});
+  for (uint64_t at = 0; at < section.size; at += layout.size) {
+    const elf::Relocation* owner = relocation_at(section, at + layout.fields.front());
     check(section.size - at >= least, "{}: the entry at {:#x} is cut off", section.name, at);
     if (!owner->symbol->is_defined())
       fail("{}: entry at {:#x} belongs to the undefined symbol {}", section.name, at, owner->symbol->name);
     const Reference reference = pieces.resolve(*owner);
-    TableEntry entry{&spec, &section, at, std::min(size, section.size - at), reference.offset};
+    if (layout.void_when_equal && same_place(pieces, reference, relocation_at(section, at + layout.fields[1])))
+      continue;
+    const uint64_t size = std::min<uint64_t>(layout.size, section.size - at);
+    TableEntry entry{&spec, &layout, &section, at, size, reference.offset};
     if (spec.ranges) {
       const elf::Section* code = owner->symbol->section;
       const uint64_t address = owner->symbol->value + static_cast<uint64_t>(pieces.arch().target_offset(*owner, 0));
@@ -70,25 +118,19 @@ const std::vector<TableEntry>& Tables::of(const Piece* piece) const {
   return found == by_owner_.end() ? none : found->second;
 }
 
-std::vector<TableEntry> Tables::ranges(const Piece* piece) const {
+std::vector<TableEntry> Tables::ranges(const elf::Section& code, uint64_t begin, uint64_t end) const {
   std::vector<TableEntry> result;
-  const auto found = ranges_.find(piece->section);
+  const auto found = ranges_.find(&code);
   if (found == ranges_.end()) return result;
-  const TableEntry* in_force = nullptr;
-  for (const auto& [address, entry] : found->second) {
-    TableEntry copy = entry;
-    copy.owner_offset = static_cast<int64_t>(address) - static_cast<int64_t>(piece->offset);
-    if (address <= piece->offset) {
-      in_force = &entry;
-    } else if (address < piece->end()) {
-      result.push_back(copy);
-    }
-  }
-  if (in_force != nullptr) {
-    TableEntry first = *in_force;
-    first.owner_offset = 0;
-    result.insert(result.begin(), first);
-  }
+  const auto& all = found->second;
+  const auto after = std::upper_bound(all.begin(), all.end(), begin,
+                                      [](uint64_t value, const auto& entry) { return value < entry.first; });
+  const auto add = [&](const TableEntry& entry, uint64_t address) {
+    result.push_back(entry);
+    result.back().owner_offset = static_cast<int64_t>(address - begin);
+  };
+  if (after != all.begin()) add((after - 1)->second, begin);
+  for (auto at = after; at != all.end() && at->first < end; ++at) add(at->second, at->first);
   return result;
 }
 

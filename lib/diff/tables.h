@@ -21,6 +21,7 @@ struct TableSizes {
 
 struct TableEntry {
   const arch::TableSpec* spec = nullptr;
+  const arch::TableLayout* layout = nullptr;
   const elf::Section* section = nullptr;
   uint64_t offset = 0;
   uint64_t size = 0;
@@ -29,21 +30,25 @@ struct TableEntry {
 
 class Tables {
  public:
-  /// Cuts every known table that `pieces`' object has. A table whose entry size is not known, or whose size is no
-  /// multiple of it, is an Error.
+  /// Cuts every known table that `pieces`' object has. The entry size is the one of `sizes` when the table's
+  /// relocations agree with it; without one, the only layout that agrees with them. Error when none does, when several
+  /// do, or when the kernel's own size does not: such an object was made for another kernel. A size that only the user
+  /// gave gives way to the object, with a warning.
   Tables(const Pieces& pieces, const TableSizes& sizes);
 
   /// Entries that belong to a piece, in the order of tables and of entries. For tables of ranges (ORC) see ranges().
   const std::vector<TableEntry>& of(const Piece* piece) const;
 
-  /// Entries of range tables in force inside a piece: the one at or before its start, then all inside, by address.
-  std::vector<TableEntry> ranges(const Piece* piece) const;
+  /// Entries of range tables in force in [begin, end) of a code section: the one at or before its start, then all
+  /// inside, by address; their owner_offset counts from `begin`.
+  std::vector<TableEntry> ranges(const elf::Section& code, uint64_t begin, uint64_t end) const;
 
   /// Whether a section is one of the architecture's tables, or the second section of one.
   bool is_table(const elf::Section& section) const;
 
  private:
-  void cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section, uint64_t size);
+  void cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section,
+           const arch::TableLayout& layout);
 
   const std::vector<arch::TableSpec>* specs_;
   std::unordered_map<const Piece*, std::vector<TableEntry>> by_owner_;

@@ -1,59 +1,25 @@
-// libdw wants linked addresses. The object's debug sections are relocated in a copy, and an address gets the number of
-// its section in the upper bits: (index << 40) + offset. So every address read back says which section it means.
 #include "elf/debug_info.h"
 
 #include <dwarf.h>
-#include <elf.h>
 #include <elfutils/libdw.h>
-#include <libelf.h>
 
 #include <cstring>
-#include <memory>
 #include <set>
 
+#include "elf/relocated_dwarf.h"
 #include "support/error.h"
 
 namespace klp::elf {
 namespace {
 
-constexpr unsigned kSectionShift = 40;
-
-struct ElfEnd {
-  void operator()(Elf* elf) const { elf_end(elf); }
-};
-struct DwarfEnd {
-  void operator()(Dwarf* dwarf) const { dwarf_end(dwarf); }
-};
-
-unsigned absolute_width(uint16_t machine, uint32_t type) {
-  if (machine == EM_X86_64) return type == R_X86_64_64 ? 8 : type == R_X86_64_32 ? 4 : 0;
-  if (machine == EM_PPC64) return type == R_PPC64_ADDR64 ? 8 : type == R_PPC64_ADDR32 ? 4 : 0;
-  return 0;
-}
-
-std::vector<char> relocated_copy(const ElfObject& object) {
-  const auto bytes = object.bytes();
-  std::vector<char> copy(reinterpret_cast<const char*>(bytes.data()),
-                         reinterpret_cast<const char*>(bytes.data()) + bytes.size());
-  for (const Section& section : object.sections()) {
-    if (!section.name.starts_with(".debug_") || section.data.empty()) continue;
-    const size_t start = static_cast<size_t>(section.data.data() - bytes.data());
-    for (const Relocation& r : section.relocations) {
-      const unsigned width = absolute_width(object.machine(), r.type);
-      if (width == 0 || r.offset + width > section.size) continue;
-      uint64_t value = r.symbol->value + static_cast<uint64_t>(r.addend);
-      if (width == 8 && r.symbol->is_defined())
-        value += static_cast<uint64_t>(r.symbol->section->index) << kSectionShift;
-      std::memcpy(copy.data() + start + r.offset, &value, width);
-    }
-  }
-  return copy;
-}
+// An object has one unit, or a few when assembler files are in it; a whole module linked together, some hundreds.
+constexpr unsigned kMaxUnits = 4096;
+constexpr size_t kMaxName = 4096;
 
 std::string name_of(Dwarf_Die& die) {
   Dwarf_Attribute attribute;
   const char* name = dwarf_formstring(dwarf_attr_integrate(&die, DW_AT_name, &attribute));
-  return name != nullptr ? name : std::string();
+  return name != nullptr ? std::string(name, strnlen(name, kMaxName)) : std::string();
 }
 
 /// Spells a type out: qualifiers and pointers as tags, down to a name. Anonymous types end with their size.
@@ -75,6 +41,16 @@ std::string type_of(Dwarf_Die& die) {
   return text;
 }
 
+bool is_single_value(Dwarf_Die& variable) {
+  Dwarf_Attribute attribute;
+  Dwarf_Die named, type;
+  if (dwarf_formref_die(dwarf_attr_integrate(&variable, DW_AT_type, &attribute), &named) == nullptr ||
+      dwarf_peel_type(&named, &type) != 0)
+    return false;
+  const int tag = dwarf_tag(&type);
+  return tag == DW_TAG_base_type || tag == DW_TAG_pointer_type || tag == DW_TAG_enumeration_type;
+}
+
 class Reader {
  public:
   Reader(const ElfObject& object, DebugInfo& result) : object_(object), result_(result) {}
@@ -84,6 +60,7 @@ class Reader {
     Dwarf_Off next = 0;
     size_t header = 0;
     while (dwarf_nextcu(dwarf, offset, &next, &header, nullptr, nullptr, nullptr) == 0) {
+      check(next > offset && ++units_ <= kMaxUnits, "debug information of too many units, or a unit of no size");
       Dwarf_Die unit;
       if (dwarf_offdie(dwarf, offset + header, &unit) != nullptr) children(unit, "", "", 0);
       offset = next;
@@ -96,6 +73,7 @@ class Reader {
     if (depth > 64 || dwarf_child(&parent, &die) != 0) return;
     unsigned blocks = 0;
     do {
+      in_order(die);
       switch (dwarf_tag(&die)) {
         case DW_TAG_subprogram: {
           const std::string name = name_of(die);
@@ -112,12 +90,19 @@ class Reader {
           break;
         }
         case DW_TAG_variable:
-          if (!function.empty()) note_variable(die, function, block);
+          note_variable(die, function, block);
           break;
         default:
           break;
       }
     } while (dwarf_siblingof(&die, &die) == 0);
+  }
+
+  /// Entries stand in the order of a walk. A link backwards (DW_AT_sibling) would make it endless.
+  void in_order(Dwarf_Die& die) {
+    const Dwarf_Off here = dwarf_dieoffset(&die);
+    check(here > last_, "debug information: the entry at {:#x} links back to {:#x}", last_, here);
+    last_ = here;
   }
 
   void note_function(Dwarf_Die& die, const std::string& name) {
@@ -138,13 +123,22 @@ class Reader {
     Dwarf_Op* operations = nullptr;
     size_t count = 0;
     if (dwarf_attr(&die, DW_AT_location, &attribute) == nullptr) return;
-    if (dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1 || operations[0].atom != DW_OP_addr)
+    if (dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1) return;
+    Dwarf_Addr address = operations[0].number;
+    if (operations[0].atom == DW_OP_addrx) {  // clang: an index into .debug_addr
+      Dwarf_Attribute indirect;
+      if (dwarf_getlocation_attr(&attribute, operations, &indirect) != 0 || dwarf_formaddr(&indirect, &address) != 0)
+        return;
+    } else if (operations[0].atom != DW_OP_addr) {
       return;
-    const uint64_t index = operations[0].number >> kSectionShift;
+    }
+    const uint64_t index = address >> kSectionShift;
     if (index == 0 || index >= object_.sections().size()) return;
     StaticLocal local;
     local.section = &object_.sections()[index];
-    local.offset = operations[0].number & ((1ULL << kSectionShift) - 1);
+    local.offset = address & ((1ULL << kSectionShift) - 1);
+    if (is_single_value(die)) result_.single_values.emplace(local.section, local.offset);
+    if (function.empty()) return;
     if (!seen_.insert({index, local.offset}).second) return;
     local.function = function;
     local.block = block;
@@ -156,20 +150,16 @@ class Reader {
   const ElfObject& object_;
   DebugInfo& result_;
   std::set<std::pair<uint64_t, uint64_t>> seen_;
+  Dwarf_Off last_ = 0;
+  unsigned units_ = 0;
 };
 
 }  // namespace
 
 DebugInfo read_debug_info(const ElfObject& object) {
   DebugInfo result;
-  if (object.maybe_section(".debug_info") == nullptr) return result;
-  std::vector<char> copy = relocated_copy(object);
-  elf_version(EV_CURRENT);
-  const std::unique_ptr<Elf, ElfEnd> elf(elf_memory(copy.data(), copy.size()));
-  check(elf != nullptr, "{}: {}", object.name(), elf_errmsg(-1));
-  const std::unique_ptr<Dwarf, DwarfEnd> dwarf(dwarf_begin_elf(elf.get(), DWARF_C_READ, nullptr));
-  if (dwarf == nullptr) return result;
-  Reader(object, result).read(dwarf.get());
+  const RelocatedDwarf dwarf(object, RelocatedDwarf::Rows::dropped);
+  if (dwarf.get() != nullptr) Reader(object, result).read(dwarf.get());
   return result;
 }
 

@@ -1,9 +1,11 @@
-// What the engine takes from DWARF: which variable a numbered static local really is, and where functions stand in the
-// source.
+// What the engine takes from DWARF: which variable a numbered static local really is, which variables are single
+// values, and where functions stand in the source.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "elf/elf_object.h"
@@ -28,6 +30,9 @@ struct SourcePlace {
 
 struct DebugInfo {
   std::vector<StaticLocal> static_locals;
+  /// Where variables lie (section, offset in it) that are a number, a pointer or an enumerator: no array and no
+  /// structure, so nothing walks over them and asks for their end.
+  std::set<std::pair<const Section*, uint64_t>> single_values;
   std::map<std::string, SourcePlace> functions;  ///< by name, where they are declared
 };
 

@@ -12,12 +12,24 @@
 #include <llvm/MC/MCSubtargetInfo.h>
 #include <llvm/MC/MCTargetOptions.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <algorithm>
+#include <iterator>
 #include <mutex>
+#include <set>
 
 #include "support/error.h"
+
+// Declared by llvm-c/Target.h only for all targets at once; these two are linked.
+extern "C" {
+void LLVMInitializeX86TargetInfo();
+void LLVMInitializeX86TargetMC();
+void LLVMInitializeX86Disassembler();
+void LLVMInitializePowerPCTargetInfo();
+void LLVMInitializePowerPCTargetMC();
+void LLVMInitializePowerPCDisassembler();
+}
 
 namespace klp::elf {
 namespace {
@@ -25,9 +37,12 @@ namespace {
 void initialise_llvm() {
   static std::once_flag once;
   std::call_once(once, [] {
-    llvm::InitializeAllTargetInfos();
-    llvm::InitializeAllTargetMCs();
-    llvm::InitializeAllDisassemblers();
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86Disassembler();
+    LLVMInitializePowerPCTargetInfo();
+    LLVMInitializePowerPCTargetMC();
+    LLVMInitializePowerPCDisassembler();
   });
 }
 
@@ -57,6 +72,7 @@ struct Disassembler::State {
   std::unique_ptr<llvm::MCContext> context;
   std::unique_ptr<llvm::MCDisassembler> disassembler;
   std::unique_ptr<llvm::MCInstPrinter> printer;
+  bool x86 = false;
 
   void classify(const llvm::MCInst& inst, Instruction& result) const;
 };
@@ -68,6 +84,7 @@ Disassembler::Disassembler(uint16_t machine) : state_(std::make_unique<State>())
   State& s = *state_;
   s.target = llvm::TargetRegistry::lookupTarget(triple, problem);
   check(s.target != nullptr, "LLVM has no target {}: {}", triple, problem);
+  s.x86 = machine == llvm::ELF::EM_X86_64;
   s.registers.reset(s.target->createMCRegInfo(triple));
   s.assembler.reset(s.target->createMCAsmInfo(*s.registers, triple, llvm::MCTargetOptions()));
   s.instructions.reset(s.target->createMCInstrInfo());
@@ -107,6 +124,7 @@ std::vector<Instruction> Disassembler::decode(std::span<const std::byte> code) c
   std::vector<Instruction> result;
   result.reserve(code.size() / 4);
   const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);
+  uint32_t number = 0;
   for (uint64_t offset = 0; offset < bytes.size();) {
     llvm::MCInst inst;
     uint64_t size = 0;
@@ -119,10 +137,162 @@ std::vector<Instruction> Disassembler::decode(std::span<const std::byte> code) c
     } else {
       instruction.size = 1;
     }
+    instruction.number = number;
+    if (!instruction.nop) ++number;
     result.push_back(instruction);
     offset += instruction.size;
   }
   return result;
+}
+
+std::optional<Disassembler::Immediates> Disassembler::changed_immediate(std::span<const std::byte> before,
+                                                                        std::span<const std::byte> after) const {
+  llvm::MCInst x;
+  llvm::MCInst y;
+  uint64_t size = 0;
+  const State& s = *state_;
+  if (s.disassembler->getInstruction(x, size, as_llvm(before), 0, llvm::nulls()) != llvm::MCDisassembler::Success ||
+      s.disassembler->getInstruction(y, size, as_llvm(after), 0, llvm::nulls()) != llvm::MCDisassembler::Success)
+    return std::nullopt;
+  const unsigned count = x.getNumOperands();
+  const llvm::StringRef name = s.instructions->getName(x.getOpcode());
+  // A push of a small constant is shorter.
+  const bool pushes = name.startswith("PUSH") && s.instructions->getName(y.getOpcode()).startswith("PUSH");
+  if ((x.getOpcode() != y.getOpcode() && !pushes) || x.getFlags() != y.getFlags() || count == 0 ||
+      y.getNumOperands() != count)
+    return std::nullopt;
+  const llvm::MCInstrDesc& desc = s.instructions->get(x.getOpcode());
+  const bool moves = name.startswith("MOV") || name.startswith("PUSH") || name == "LI" || name == "LI8";
+  const auto kind = count <= desc.getNumOperands() ? desc.OpInfo[count - 1].OperandType : +llvm::MCOI::OPERAND_UNKNOWN;
+  const bool constant = kind == llvm::MCOI::OPERAND_IMMEDIATE || !name.startswith("MOV");
+  if (!moves || !constant || !x.getOperand(count - 1).isImm() || !y.getOperand(count - 1).isImm()) return std::nullopt;
+  for (unsigned i = 0; i + 1 < count; ++i) {
+    const llvm::MCOperand& a = x.getOperand(i);
+    const llvm::MCOperand& b = y.getOperand(i);
+    const bool same =
+        (a.isReg() && b.isReg() && a.getReg() == b.getReg()) || (a.isImm() && b.isImm() && a.getImm() == b.getImm());
+    if (!same) return std::nullopt;
+  }
+  return Immediates{x.getOperand(count - 1).getImm(), y.getOperand(count - 1).getImm()};
+}
+
+namespace {
+
+/// Follows the registers that hold an address through straight code.
+class AddressTracker {
+ public:
+  using Fate = Disassembler::AddressFate;
+
+  AddressTracker(const llvm::MCRegisterInfo& registers, const llvm::MCInstrInfo& instructions, bool has_frame)
+      : registers_(registers), instructions_(instructions), has_frame_(has_frame) {}
+
+  /// The instruction that takes the address: as its constant, whose bytes are its last ones, or as the place that lea
+  /// computes. True: nothing more to look at.
+  bool begin(const llvm::MCInst& inst, uint64_t at, uint64_t field_end, uint64_t size) {
+    const llvm::MCInstrDesc& desc = instructions_.get(inst.getOpcode());
+    const unsigned count = inst.getNumOperands();
+    const bool constant = count > 0 && inst.getOperand(count - 1).isImm() && desc.OpInfo != nullptr &&
+                          count <= desc.getNumOperands() &&
+                          desc.OpInfo[count - 1].OperandType == llvm::MCOI::OPERAND_IMMEDIATE;
+    const bool at_end = field_end == at + size;
+    if (!(constant && at_end) && !instructions_.getName(inst.getOpcode()).startswith("LEA")) {
+      fate_.kind = Fate::Kind::not_taken;
+      return true;
+    }
+    if (desc.mayStore()) return store(inst, at);
+    if (desc.getNumDefs() == 1 && inst.getOperand(0).isReg()) held_.insert(widest(inst.getOperand(0).getReg()));
+    return held_.empty();
+  }
+
+  bool step(const llvm::MCInst& inst, uint64_t at) {
+    const llvm::MCInstrDesc& desc = instructions_.get(inst.getOpcode());
+    if (desc.isCall()) return call(at);
+    if (desc.isReturn() || desc.isUnconditionalBranch()) return true;
+    const unsigned last = inst.getNumOperands();
+    const bool from_held = last > 0 && is_held(inst.getOperand(last - 1));
+    // xchg has the register in front of its memory operand.
+    const bool exchanged = last > desc.getNumDefs() && desc.getNumDefs() > 0 && desc.mayStore() &&
+                           is_held(inst.getOperand(desc.getNumDefs()));
+    if (exchanged) {
+      fate_ = {Fate::Kind::stored, at};
+      return true;
+    }
+    if (desc.mayStore() && from_held) return store(inst, at);
+    const bool copies = desc.isMoveReg() || instructions_.getName(inst.getOpcode()) == "MOV64rr";
+    for (unsigned i = 0; i < desc.getNumDefs() && i < last; ++i) {
+      if (inst.getOperand(i).isReg()) held_.erase(widest(inst.getOperand(i).getReg()));
+    }
+    if (copies && from_held) held_.insert(widest(inst.getOperand(0).getReg()));
+    return held_.empty();
+  }
+
+  Fate fate() const { return fate_; }
+
+ private:
+  /// The register's 64-bit form, by name: LLVM's numbers are not visible here.
+  std::string widest(unsigned reg) const {
+    std::string name = registers_.getName(reg);
+    for (llvm::MCSuperRegIterator super(reg, &registers_); super.isValid(); ++super) {
+      const llvm::StringRef wide = registers_.getName(*super);
+      if (wide.startswith("R")) name = wide.str();
+    }
+    return name;
+  }
+
+  bool is_held(const llvm::MCOperand& operand) const {
+    return operand.isReg() && operand.getReg() != 0 && held_.count(widest(operand.getReg())) != 0;
+  }
+
+  /// The first operand of a store is the base register of its memory operand.
+  bool store(const llvm::MCInst& inst, uint64_t at) {
+    const bool has_base = inst.getNumOperands() >= 5 && inst.getOperand(0).isReg() && inst.getOperand(0).getReg() != 0;
+    const std::string base = has_base ? widest(inst.getOperand(0).getReg()) : "";
+    const bool stack = inst.getNumOperands() < 5 || base == "RSP" || (has_frame_ && base == "RBP");
+    fate_ = {stack ? Fate::Kind::on_stack : Fate::Kind::stored, at};
+    return !stack || held_.empty();
+  }
+
+  bool call(uint64_t at) {
+    for (const char* argument : {"RDI", "RSI", "RDX", "RCX", "R8", "R9"}) {
+      if (held_.count(argument) == 0) continue;
+      fate_ = {Fate::Kind::passed, at};
+      break;
+    }
+    // Only these survive a call.
+    for (auto it = held_.begin(); it != held_.end();) {
+      const bool kept = *it == "RBX" || *it == "RBP" || *it == "R12" || *it == "R13" || *it == "R14" || *it == "R15";
+      it = kept ? std::next(it) : held_.erase(it);
+    }
+    return held_.empty();
+  }
+
+  const llvm::MCRegisterInfo& registers_;
+  const llvm::MCInstrInfo& instructions_;
+  bool has_frame_;
+  std::set<std::string> held_;
+  Fate fate_;
+};
+
+}  // namespace
+
+Disassembler::AddressFate Disassembler::fate_of_address(std::span<const std::byte> code, uint64_t offset,
+                                                        uint64_t field_end) const {
+  constexpr int kWindow = 64;  // instructions
+  if (!state_->x86) return {};
+  const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);
+  constexpr uint8_t kFrame[] = {0x55, 0x48, 0x89, 0xe5};  // push %rbp; mov %rsp,%rbp
+  const llvm::ArrayRef<uint8_t> start = bytes.take_front(16);
+  const bool has_frame = std::search(start.begin(), start.end(), kFrame, std::end(kFrame)) != start.end();
+  AddressTracker tracker(*state_->registers, *state_->instructions, has_frame);
+  for (int n = 0; n < kWindow && offset < bytes.size(); ++n) {
+    llvm::MCInst inst;
+    uint64_t size = 0;
+    const auto status = state_->disassembler->getInstruction(inst, size, bytes.slice(offset), 0, llvm::nulls());
+    if (status != llvm::MCDisassembler::Success || size == 0) break;
+    if (n == 0 ? tracker.begin(inst, offset, field_end, size) : tracker.step(inst, offset)) break;
+    offset += size;
+  }
+  return tracker.fate();
 }
 
 std::string Disassembler::text(std::span<const std::byte> code, uint64_t offset) const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,7 +21,8 @@ struct Instruction {
   bool nop = false;
   uint16_t condition =
       0;  ///< of a conditional jump: equal numbers mean the same condition whatever the length of the branch
-  int64_t target = 0;  ///< of a direct branch: offset from the start of the code (without regard to relocations)
+  uint32_t number = 0;  ///< of the instructions before it that are no NOPs
+  int64_t target = 0;   ///< of a direct branch: offset from the start of the code (without regard to relocations)
 };
 
 /// Not thread-safe; make one per thread.
@@ -34,6 +36,31 @@ class Disassembler {
   /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow, so
   /// that the sizes always add up to the code's.
   std::vector<Instruction> decode(std::span<const std::byte> code) const;
+
+  /// What an instruction loads, stores or pushes as a constant, in two variants of it.
+  struct Immediates {
+    int64_t before = 0, after = 0;
+  };
+
+  /// The constants of two instructions that are equal in everything else; nothing when they are not, or are no moves of
+  /// a constant.
+  std::optional<Immediates> changed_immediate(std::span<const std::byte> before,
+                                              std::span<const std::byte> after) const;
+
+  /// What becomes of the address that the instruction at `offset` has in the field that ends at `field_end`, as far as
+  /// the instructions after it tell without following branches. Only for x86_64; elsewhere nothing is known.
+  struct AddressFate {
+    enum class Kind {
+      unknown,
+      not_taken,  ///< it is where the instruction loads or stores
+      stored,
+      on_stack,
+      passed
+    };
+    Kind kind = Kind::unknown;
+    uint64_t at = 0;  ///< offset of the store or of the call
+  };
+  AddressFate fate_of_address(std::span<const std::byte> code, uint64_t offset, uint64_t field_end) const;
 
   /// Text of one instruction, for messages.
   std::string text(std::span<const std::byte> code, uint64_t offset) const;

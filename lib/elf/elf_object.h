@@ -17,13 +17,14 @@ class ElfObject {
  public:
   enum class Want {
     relocations,  ///< RELA sections are parsed: for .o and .ko
+    allocated,    ///< those of allocated sections only: for shipped modules, most of whose relocations are debug info's
     symbols_only  ///< they are not: for vmlinux, whose debug relocations are hundreds of megabytes
   };
 
   /// Maps and parses the file. Throws Error naming the file, and the section and entry where something is wrong: no
   /// ELF, empty, truncated, not 64-bit little-endian, bad section link, symbol or relocation out of range, several
-  /// symbol tables, compressed allocated sections. SHT_REL sections are an Error. Extended section indices are
-  /// understood.
+  /// symbol tables, compressed allocated sections, overlapping sections, names over 4096 bytes, sections over 1 TiB.
+  /// SHT_REL sections are an Error. Extended section indices are understood.
   static ElfObject read(const std::filesystem::path& path, Want want = Want::relocations);
 
   /// The same from memory; `name` is used in messages. The bytes are copied.
@@ -49,6 +50,9 @@ class ElfObject {
 
   /// All defined symbols of that name, in symbol table order.
   std::vector<const Symbol*> symbols_named(std::string_view name) const;
+
+  /// The same with those that are undefined, absolute, common, or name a section (or a file).
+  std::vector<const Symbol*> all_named(std::string_view name) const;
 
   /// Hex digits of the GNU build id note; empty when there is none.
   std::string build_id() const;

@@ -54,7 +54,7 @@ struct Section {
   bool has_data() const { return type != kShtNobits; }
 };
 
-enum class SymbolPlace { undefined, section, absolute, common, livepatch, other };
+enum class SymbolPlace : uint8_t { undefined, section, absolute, common, livepatch, other };
 
 struct Symbol {
   uint32_t index = 0;

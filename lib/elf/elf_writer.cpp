@@ -19,6 +19,9 @@
 namespace klp::elf {
 namespace {
 
+/// A livepatch module has a few pages of it. Alignment is a number in the input and decides on the file's size.
+constexpr uint64_t kMaxPadding = 64U << 20;
+
 /// A string table that holds each string once.
 class StringTable {
  public:
@@ -215,7 +218,13 @@ class Writer {
 
   std::vector<std::byte> lay_out() {
     std::vector<std::byte> file(sizeof(Elf64_Ehdr));
-    const auto align = [&file](uint64_t to) { file.resize((file.size() + to - 1) / to * to); };
+    uint64_t padding = 0;
+    const auto align = [&](uint64_t to) {
+      const uint64_t gap = (to - file.size() % to) % to;
+      padding += gap;
+      check(padding <= kMaxPadding, "more than {:#x} bytes of padding for the alignment of sections", kMaxPadding);
+      file.resize(file.size() + gap);
+    };
     for (OutSection& section : out_) {
       align(std::max<uint64_t>(section.header.sh_addralign, 1));
       section.header.sh_offset = file.size();

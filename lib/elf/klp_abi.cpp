@@ -65,6 +65,20 @@ std::optional<KlpReference> parse_klp_symbol_name(std::string_view name) {
   return reference;
 }
 
+std::string_view to_string(CallbackKind kind) {
+  switch (kind) {
+    case CallbackKind::pre_patch:
+      return "pre_patch";
+    case CallbackKind::post_patch:
+      return "post_patch";
+    case CallbackKind::pre_unpatch:
+      return "pre_unpatch";
+    case CallbackKind::post_unpatch:
+      break;
+  }
+  return "post_unpatch";
+}
+
 std::string klp_rela_name(std::string_view object, std::string_view section) {
   return fmt::format("{}{}.{}", kRela, object, section);
 }

@@ -2,6 +2,7 @@
 // Linux 5.10-7.3), and of the form in which klp relocations travel through the linker.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,5 +41,23 @@ std::optional<std::string> klp_rela_object(std::string_view section_name);
 /// the object's name (null: vmlinux), the old function's name, the new function, then sympos; 8 bytes each.
 inline constexpr std::string_view kFuncsSection = ".klp_diff.funcs";
 inline constexpr uint64_t kFuncsEntrySize = 32;
+
+/// Functions that the livepatch core calls around the patching of an object; the values are those of lib/runtime.
+enum class CallbackKind : uint64_t { pre_patch = 0, post_patch = 1, pre_unpatch = 2, post_unpatch = 3 };
+inline constexpr std::array<CallbackKind, 4> kCallbackKinds = {CallbackKind::pre_patch, CallbackKind::post_patch,
+                                                               CallbackKind::pre_unpatch, CallbackKind::post_unpatch};
+/// The name of the member of the kernel's struct klp_callbacks.
+std::string_view to_string(CallbackKind kind);
+
+/// The table of callbacks: pointers to the object's name (null: vmlinux) and the function, then the kind; 8 bytes each.
+inline constexpr std::string_view kCallbacksSection = ".klp_diff.callbacks";
+inline constexpr uint64_t kCallbacksEntrySize = 24;
+
+/// System states, in a patched object (KLP_DIFF_STATE) as in a module: id and version, 8 bytes each.
+inline constexpr std::string_view kStatesSection = ".klp_diff.states";
+inline constexpr uint64_t kStatesEntrySize = 16;
+
+/// What lib/runtime defines for the code of patches.
+inline constexpr std::string_view kRuntimePatch = "klp_diff_patch";
 
 }  // namespace klp::elf

@@ -126,6 +126,7 @@ class Reader {
       content_.functions_known = true;
       content_.replaced = std::move(*functions);
     }
+    read_callbacks(module_, content_);
     for (const Section& section : module_.sections()) read_section(section);
     read_symbols();
     return std::move(content_);
@@ -191,7 +192,9 @@ class Reader {
       site.inside = around->name;
       site.inside_offset = site.offset - around->value;
     }
-    const Symbol& symbol = module_.symbols().at(info >> 32);
+    check(info >> 32 < module_.symbols().size(), "section {}: symbol {} of {}", rela.name, info >> 32,
+          module_.symbols().size());
+    const Symbol& symbol = module_.symbols()[info >> 32];
     if (const auto reference = parse_klp_symbol_name(symbol.name)) {
       site.symbol_object = reference->symbol_object;
       site.symbol = reference->symbol;
@@ -244,7 +247,7 @@ class Reader {
   static bool is_machinery(const Section& section) {
     const std::string_view name = section.name;
     return name == ".modinfo" || name == "__versions" || name.starts_with(".gnu.linkonce") ||
-           name.starts_with(".note") || name == kFuncsSection || name.starts_with(".kpatch.") ||
+           name.starts_with(".note") || name.starts_with(".klp_diff.") || name.starts_with(".kpatch.") ||
            name.starts_with(".init") || name.starts_with(".exit") || name == "__param" ||
            std::any_of(kTables.begin(), kTables.end(), [&](const KnownTable& table) { return table.name == name; });
   }

@@ -23,6 +23,16 @@ struct ReplacedFunction {
   uint64_t new_size = 0;  ///< bytes
 };
 
+struct LivepatchCallback {
+  std::string object;  ///< "vmlinux" or a module
+  std::string kind;    ///< "pre_patch", as in the kernel's struct klp_callbacks
+  std::string function;
+};
+
+struct LivepatchState {
+  uint64_t id = 0, version = 0;
+};
+
 struct KlpSite {
   std::string section;  ///< the section that is relocated
   uint64_t offset = 0;  ///< in it
@@ -72,6 +82,8 @@ struct LivepatchContent {
   bool functions_known =
       false;  ///< false: what the module replaces is decided by its code, or laid out in an unknown way
   std::vector<ReplacedFunction> replaced;
+  std::vector<LivepatchCallback> callbacks;  ///< of modules made by klp-diff, kpatch-build and klp-build
+  std::vector<LivepatchState> states;        ///< of modules made by klp-diff
   std::vector<KlpSection> klp_sections;
   std::vector<ImportedSymbol> imports;
   std::vector<SpecialTable> tables;
@@ -90,6 +102,9 @@ LivepatchContent livepatch_content(const ElfObject& module);
 /// The functions that a livepatch's static tables say it replaces; nothing when they could not be told with certainty.
 /// `maker` is set to the convention that was found.
 std::optional<std::vector<ReplacedFunction>> replaced_functions(const ElfObject& module, LivepatchMaker& maker);
+
+/// Callbacks and states of the generators' tables; a fault for an entry that is not as their format says.
+void read_callbacks(const ElfObject& module, LivepatchContent& content);
 
 std::string_view to_string(LivepatchMaker maker);
 

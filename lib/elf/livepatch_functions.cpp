@@ -92,7 +92,7 @@ using Functions = std::vector<ReplacedFunction>;
 /// Elements from `at` to `end`; false when one of them is not what it should be.
 bool read_elements(const Section& section, uint64_t at, uint64_t end, const FuncLayout& layout,
                    const std::string& object, Functions& to) {
-  if (end > section.size || at > end || (end - at) % layout.size != 0) return false;
+  if (end > section.data.size() || at > end || (end - at) % layout.size != 0) return false;
   for (; at < end; at += layout.size) {
     if (is_empty_element(section, at, layout.size)) continue;
     auto function = read_element(section, at, layout, object);

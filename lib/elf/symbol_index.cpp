@@ -1,22 +1,29 @@
 #include "elf/symbol_index.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "support/error.h"
 
 namespace klp::elf {
 
-SymbolIndex::SymbolIndex(const ElfObject& shipped) : object_(&shipped), module_(shipped.type() == 1) {
-  FileBlock* block = nullptr;
-  for (const Symbol& s : shipped.symbols()) {
-    if (s.type == kSttFile) {
-      block = &blocks_.emplace_back();
-      block->file = s.name;
-    } else if (!s.is_local()) {
-      if (s.is_defined() || s.place == SymbolPlace::absolute) globals_.emplace(s.name, &s);
-    } else if (block != nullptr && s.is_defined() && !s.is_section()) {
-      block->locals[s.name].push_back(&s);
-    }
+struct SymbolIndex::LazyBlock {
+  std::string_view file;
+  size_t first = 0, end = 0;  // symbol numbers
+  std::once_flag made;
+  FileBlock block;
+};
+
+SymbolIndex::SymbolIndex(const ElfObject& shipped)
+    : object_(&shipped), module_(shipped.type() == 1), blocks_(std::make_shared<std::deque<LazyBlock>>()) {
+  const std::vector<Symbol>& symbols = shipped.symbols();
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (symbols[i].type != kSttFile) continue;
+    if (!blocks_->empty()) blocks_->back().end = i;
+    LazyBlock& block = blocks_->emplace_back();
+    block.file = symbols[i].name;
+    block.first = i + 1;
+    block.end = symbols.size();
   }
   for (const Section& s : shipped.sections()) {
     if (s.is_alloc() && s.size > 0) by_address_.push_back(&s);
@@ -27,15 +34,26 @@ SymbolIndex::SymbolIndex(const ElfObject& shipped) : object_(&shipped), module_(
 
 std::vector<const FileBlock*> SymbolIndex::blocks_of(std::string_view file) const {
   std::vector<const FileBlock*> result;
-  for (const FileBlock& block : blocks_) {
-    if (block.file == file) result.push_back(&block);
+  for (LazyBlock& lazy : *blocks_) {
+    if (lazy.file != file) continue;
+    std::call_once(lazy.made, [&] {
+      lazy.block.file = lazy.file;
+      for (size_t i = lazy.first; i < lazy.end; ++i) {
+        const Symbol& s = object_->symbols()[i];
+        if (s.is_local() && s.is_defined() && !s.is_section()) lazy.block.locals[s.name].push_back(&s);
+      }
+    });
+    result.push_back(&lazy.block);
   }
   return result;
 }
 
 const Symbol* SymbolIndex::maybe_global(std::string_view name) const {
-  const auto found = globals_.find(name);
-  return found == globals_.end() ? nullptr : found->second;
+  for (const Symbol* s : object_->all_named(name)) {
+    const bool exists = s->is_defined() || s->place == SymbolPlace::absolute || s->place == SymbolPlace::common;
+    if (exists && !s->is_local()) return s;
+  }
+  return nullptr;
 }
 
 bool SymbolIndex::in_kallsyms(const Symbol& s, bool module) {

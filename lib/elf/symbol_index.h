@@ -2,7 +2,9 @@
 // counts for a name.
 #pragma once
 
+#include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +27,8 @@ class SymbolIndex {
 
   const ElfObject& object() const { return *object_; }
 
-  /// The blocks of all FILE symbols named `file`.
+  /// The blocks of all FILE symbols named `file`, in symbol table order. The maps are made when they are first asked
+  /// for: most of vmlinux' 4,000 never are.
   std::vector<const FileBlock*> blocks_of(std::string_view file) const;
 
   /// The global or weak symbol of that name; null when there is none.
@@ -46,8 +49,8 @@ class SymbolIndex {
  private:
   const ElfObject* object_;
   bool module_;
-  std::vector<FileBlock> blocks_;
-  std::map<std::string_view, const Symbol*> globals_;
+  struct LazyBlock;
+  std::shared_ptr<std::deque<LazyBlock>> blocks_;  ///< shared by copies, which mean the same object
   std::vector<const Section*> by_address_;
 };
 

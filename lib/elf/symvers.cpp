@@ -1,50 +1,72 @@
 #include "elf/symvers.h"
 
 #include <algorithm>
-#include <sstream>
-#include <vector>
+#include <array>
+#include <charconv>
 
 #include "support/files.h"
 
 namespace klp::elf {
 namespace {
 
-std::string module_name(const std::string& path) {
-  std::string name = path.substr(path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
+/// The last part of a path, as the kernel spells module names: changed in place.
+std::string_view module_name(char* path, size_t size) {
+  const std::string_view whole(path, size);
+  const size_t start = whole.rfind('/') == whole.npos ? 0 : whole.rfind('/') + 1;
+  std::replace(path + start, path + size, '-', '_');
+  return whole.substr(start);
 }
 
-std::vector<std::string> split_tabs(const std::string& line) {
-  std::vector<std::string> fields(1);
-  for (char c : line) {
-    if (c == '\t') {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
+struct Fields {
+  std::array<std::string_view, 5> at;
+  size_t count = 0;
+};
+
+Fields split_tabs(std::string_view line) {
+  Fields fields;
+  for (size_t start = 0; fields.count < fields.at.size();) {
+    const size_t tab = std::min(line.find('\t', start), line.size());
+    fields.at[fields.count++] = line.substr(start, tab - start);
+    if (tab == line.size()) break;
+    start = tab + 1;
   }
   return fields;
 }
 
+uint32_t to_crc(std::string_view text) {
+  uint32_t crc = 0;
+  std::from_chars(text.data() + 2, text.data() + text.size(), crc, 16);
+  return crc;
+}
+
 }  // namespace
+
+Export& Exports::operator[](std::string_view name) {
+  const auto found = table_.find(name);
+  return found != table_.end() ? found->second : table_[texts_->emplace_back(name)];
+}
 
 Exports read_symvers(const std::filesystem::path& path) {
   Exports exports;
-  std::istringstream in(read_file(path));
-  std::string line;
-  for (int number = 1; std::getline(in, line); ++number) {
-    const std::vector<std::string> fields = split_tabs(line);
-    check(fields.size() >= 4 && fields[0].starts_with("0x"), "{}: line {} is no Module.symvers line: '{}'",
-          path.string(), number, line.substr(0, 80));
+  std::string& text = exports.texts_->emplace_back(read_file(path));
+  exports.table_.reserve(text.size() / 48);
+  int number = 0;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line(text.data() + start, end - start);
+    ++number;
+    const Fields fields = split_tabs(line);
+    if (fields.count < 4 || !fields.at[0].starts_with("0x"))
+      fail("{}: line {} is no Module.symvers line: '{}'", path.string(), number, line.substr(0, 80));
     Export entry;
-    entry.crc = static_cast<uint32_t>(std::strtoul(fields[0].c_str(), nullptr, 16));
-    entry.module = module_name(fields[2]);
-    entry.gpl_only = fields[3] == "EXPORT_SYMBOL_GPL";
-    if (fields.size() > 4) entry.name_space = fields[4];
-    exports.emplace(fields[1], std::move(entry));
+    entry.crc = to_crc(fields.at[0]);
+    entry.module = module_name(text.data() + (fields.at[2].data() - text.data()), fields.at[2].size());
+    entry.gpl_only = fields.at[3] == "EXPORT_SYMBOL_GPL";
+    entry.name_space = fields.at[4];
+    exports.table_.try_emplace(fields.at[1], entry);
+    start = end + 1;
   }
-  check(!exports.empty(), "{}: no symbol in it", path.string());
+  check(!exports.table_.empty(), "{}: no symbol in it", path.string());
   return exports;
 }
 

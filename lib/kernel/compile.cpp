@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kernel/module_link.h"
 #include "kernel/original_cache.h"
 #include "kernel/replay.h"
 #include "kernel/workspace_state.h"
@@ -50,11 +51,26 @@ struct Outcome {
 
 }  // namespace
 
+/// Options with which the patched side finds the headers for patch authors (lib/runtime). Ours come first: klp-diff
+/// does not read what a kernel's own linux/livepatch_helpers.h makes. A patch that brings a file of such a name means
+/// its own. The original is compiled without, so neither its identity nor its place in the cache depends on them.
+std::vector<std::string> author_headers(const std::set<std::string>& touched) {
+  const fs::path ours = runtime_directory() / "include";
+  bool own = false;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(ours)) {
+    const fs::path name = entry.path().filename();
+    own = own || std::any_of(touched.begin(), touched.end(),
+                             [&](const std::string& path) { return fs::path(path).filename() == name; });
+  }
+  const std::string after = (runtime_directory() / "include_after").string();
+  return {own ? "-idirafter" : "-I", ours.string(), "-idirafter", after};
+}
+
 /// One run of Workspace::compile.
 class Compilation {
  public:
   Compilation(Workspace::State& state, const CompileOptions& options)
-      : state_(state), options_(options), cache_(state.kernel) {}
+      : state_(state), options_(options), cache_(state.kernel), author_headers_(author_headers(state.touched_paths)) {}
 
   std::vector<Outcome> compile(const std::vector<const Unit*>& units) {
     std::vector<Outcome> outcomes(units.size());
@@ -138,7 +154,8 @@ class Compilation {
     for (int round = 0; round < kRounds; ++round) {
       throw_if_interrupted();
       std::shared_lock shared(state_.trees);
-      ReplayResult result = replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched);
+      ReplayResult result =
+          replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched, author_headers_);
       const std::vector<std::string> missed = missed_changes(tree, result.dependencies);
       shared.unlock();
       if (missed.empty()) return result;
@@ -183,6 +200,7 @@ class Compilation {
   Workspace::State& state_;
   const CompileOptions& options_;
   OriginalCache cache_;
+  std::vector<std::string> author_headers_;
   std::atomic<bool> generated_{false};
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 
 #include "elf/btf.h"
 #include "kernel/dry_run.h"
@@ -75,7 +76,9 @@ bool is_included_source(const std::string& file) {
 
 bool is_current(const Kernel& kernel) {
   if (!fs::exists(index_file(kernel)) || !fs::exists(includes_file(kernel))) return false;
-  return read_file(index_file(kernel)).rfind(kFormat, 0) == 0;
+  std::ifstream in(index_file(kernel));
+  std::string line;
+  return std::getline(in, line) && line + '\n' == kFormat;
 }
 
 }  // namespace
@@ -125,6 +128,17 @@ struct IndexFile {
     return index;
   }
 
+  /// The struct lines are the first ones.
+  static std::map<std::string, uint64_t> load_struct_sizes(const Kernel& kernel) {
+    std::ifstream in(index_file(kernel));
+    KernelIndex index;
+    std::string line;
+    std::getline(in, line);
+    while (std::getline(in, line) && line.starts_with("struct\t")) add_line(index, line);
+    check(!in.bad(), "cannot read {}", index_file(kernel).string());
+    return std::move(index.struct_sizes_);
+  }
+
   /// The unit numbers of a line of `includes` as names.
   static std::vector<std::string> names_of(const KernelIndex& index, std::string_view text) {
     std::vector<const std::string*> names;
@@ -168,8 +182,13 @@ void make_index(const Kernel& kernel) {
 }
 
 KernelIndex KernelIndex::open(const Kernel& kernel) {
-  if (!fs::exists(index_file(kernel)) || !is_current(kernel)) make_index(kernel);
+  if (!is_current(kernel)) make_index(kernel);
   return IndexFile::load(kernel);
+}
+
+std::map<std::string, uint64_t> read_struct_sizes(const Kernel& kernel) {
+  if (!is_current(kernel)) make_index(kernel);
+  return IndexFile::load_struct_sizes(kernel);
 }
 
 std::vector<std::string> KernelIndex::units_compiling(const std::string& file) const {

@@ -58,6 +58,9 @@ class KernelIndex {
   std::filesystem::path includes_file_;
 };
 
+/// The struct sizes alone, without loading 5,000 units with their commands. Makes the index when it is not there.
+std::map<std::string, uint64_t> read_struct_sizes(const Kernel& kernel);
+
 /// Makes the index of a prepared kernel in kernel.cache, if it is not there: dry run of kbuild, include scan, BTF.
 void make_index(const Kernel& kernel);
 

@@ -17,13 +17,6 @@ namespace {
 
 constexpr size_t kLongestName = 55;  // MODULE_NAME_LEN is 56 with the NUL
 
-fs::path runtime_directory() {
-  std::error_code error;
-  const fs::path installed = fs::read_symlink("/proc/self/exe", error).parent_path() / "../share/klp-diff/runtime";
-  if (!error && fs::is_regular_file(installed / "klp_runtime.c", error)) return installed.lexically_normal();
-  return KLP_RUNTIME_DIR;
-}
-
 constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime.h", "klp_runtime_begin.S",
                                            "klp_runtime_end.S"};
 
@@ -107,15 +100,16 @@ std::string assembler_string(const std::string& text) {
   return '"' + result + '"';
 }
 
-/// The part of the module that is its own: klp_diff_replace and .modinfo.
+/// The part of the module that is its own: klp_diff_replace, klp_diff_pinned and .modinfo.
 std::string settings_source(const ModuleLink& link) {
   std::string text = "\t.section .modinfo, \"a\", %progbits\n";
   for (const auto& [key, value] : link.modinfo)
     text += fmt::format("\t.asciz {}\n", assembler_string(key + "=" + value));
-  text += fmt::format(
-      "\t.section .rodata, \"a\", %progbits\n\t.globl klp_diff_replace\n\t.type klp_diff_replace, %object\n"
-      "\t.size klp_diff_replace, 1\nklp_diff_replace:\n\t.byte {}\n\t.section .note.GNU-stack, \"\", %progbits\n",
-      link.replace ? 1 : 0);
+  text += "\t.section .rodata, \"a\", %progbits\n";
+  for (const auto& [name, value] : {std::pair{"klp_diff_replace", link.replace}, {"klp_diff_pinned", link.pinned}}) {
+    text += fmt::format("\t.globl {0}\n\t.type {0}, %object\n\t.size {0}, 1\n{0}:\n\t.byte {1}\n", name, value ? 1 : 0);
+  }
+  text += "\t.section .note.GNU-stack, \"\", %progbits\n";
   return text;
 }
 
@@ -142,6 +136,13 @@ void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::pa
 }
 
 }  // namespace
+
+fs::path runtime_directory() {
+  std::error_code error;
+  const fs::path installed = fs::read_symlink("/proc/self/exe", error).parent_path() / "../share/klp-diff/runtime";
+  if (!error && fs::is_regular_file(installed / "klp_runtime.c", error)) return installed.lexically_normal();
+  return KLP_RUNTIME_DIR;
+}
 
 RuntimeObjects runtime_objects(const Kernel& kernel) {
   const fs::path sources = runtime_directory();

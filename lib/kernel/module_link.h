@@ -11,17 +11,22 @@
 namespace klp::kernel {
 
 struct ModuleLink {
-  std::string name;                            ///< module name: [a-z0-9_], at most 55 characters
-  std::vector<std::filesystem::path> objects;  ///< patch objects, in link order
-  bool replace = true;                         ///< klp_patch.replace
-  std::map<std::string, std::string> modinfo;  ///< further .modinfo entries; no newline in them
-  std::filesystem::path directory;             ///< an existing directory to work in, without blanks or ':' in its path
+  std::string name;                                 ///< module name: [a-z0-9_], at most 55 characters
+  std::vector<std::filesystem::path> objects;       ///< patch objects, in link order
+  bool replace = true;                              ///< klp_patch.replace
+  bool pinned = false;                              ///< the module stays loaded for good
+  std::multimap<std::string, std::string> modinfo;  ///< further .modinfo entries; no newline in them
+  std::filesystem::path directory;  ///< an existing directory to work in, without blanks or ':' in its path
 };
 
 /// Runs kbuild (make M=) in `directory` and returns the path of the linked NAME.ko, which still has klp relocations as
 /// ordinary ones. Same input, same bytes: no path of `directory` enters the module. Errors: make's last lines; any
 /// warning or error of modpost (undefined symbols) with its lines; a name or modinfo entry that cannot be.
 std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link);
+
+/// Where lib/runtime lies: the sources that every module is linked with, and in include/ and include_after/ the headers
+/// for patch authors.
+std::filesystem::path runtime_directory();
 
 /// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, end.
 /// link_module() calls this; calling it early, in parallel with the compilation of units, hides its time.

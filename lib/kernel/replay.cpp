@@ -54,14 +54,16 @@ std::string replace_words(const std::string& command, Replace replace) {
 }  // namespace
 
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                          const fs::path& depfile) {
+                          const fs::path& depfile, const std::vector<std::string>& options) {
   const std::string command = unit.command.substr(0, unit.command.find("; scripts/basic/fixdep"));
   bool has_output = false, has_depfile = false;
   const std::string redirected = replace_words(command, [&](const std::string& word) {
     for (const std::string_view option : {"-Wp,-MMD,", "-Wp,-MD,"}) {
       if (!word.starts_with(option)) continue;
       has_depfile = true;
-      return std::string(option) + quoted(depfile.string());
+      std::string words = std::string(option) + quoted(depfile.string());
+      for (const std::string& further : options) words += " " + quoted(further);
+      return words;
     }
     if (word.starts_with("./tools/") || word.starts_with("tools/objtool/"))
       return quoted((source / word).lexically_normal().string());
@@ -78,13 +80,15 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
   return fmt::format("set -e; {}rm -f {}; {}", clean, quoted(object.string()), redirected);
 }
 
-ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object) {
+ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
+                    const std::vector<std::string>& compiler_options) {
   std::error_code error;
   fs::create_directories(object.parent_path(), error);
   const fs::path depfile = object.string() + ".d";
   RunOptions options;
   options.directory = root;
-  const RunResult run_result = run({"sh", "-c", replay_script(unit, root, source, object, depfile)}, options);
+  const RunResult run_result =
+      run({"sh", "-c", replay_script(unit, root, source, object, depfile, compiler_options)}, options);
   ReplayResult result{run_result.status == 0 && fs::exists(object, error), run_result.output, {}};
   if (!result.good) {
     fs::remove(object, error);

@@ -14,9 +14,10 @@ namespace klp::kernel {
 
 /// The shell script that compiles `unit` from the tree at `root` (its working directory) into `object`, the
 /// dependencies into `depfile`. It stops at the first failing program and removes an old object first. Programs of the
-/// tree (objtool) are taken from `source`, the kernel's own tree. Error when the command names no output.
+/// tree (objtool) are taken from `source`, the kernel's own tree. `options` come before all of the command's own.
+/// Error when the command names no output.
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                          const fs::path& depfile);
+                          const fs::path& depfile, const std::vector<std::string>& options = {});
 
 struct ReplayResult {
   bool good = false;
@@ -25,7 +26,8 @@ struct ReplayResult {
 };
 
 /// Runs replay_script(). The object is there exactly when `good`. Errors: no shell, interruption.
-ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object);
+ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
+                    const std::vector<std::string>& options = {});
 
 /// The prerequisites in a dependency file that the compiler wrote.
 std::vector<std::string> parse_dependencies(const std::string& text);

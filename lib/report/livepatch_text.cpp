@@ -22,6 +22,7 @@ class LivepatchWriter {
     write_head();
     write_faults();
     write_replaced();
+    write_callbacks();
     write_carried();
     write_klp_relocations();
     write_imports();
@@ -67,6 +68,15 @@ class LivepatchWriter {
       if (f.sympos != 0) name += fmt::format(",{}", f.sympos);
       out_ += fmt::format("  {} by {}, {} bytes\n", padded(name, 40), f.new_function, f.new_size);
     }
+  }
+
+  /// Few livepatches have them: no empty list for the others.
+  void write_callbacks() {
+    if (!content_.callbacks.empty()) title(fmt::format("callbacks ({})", content_.callbacks.size()));
+    for (const elf::LivepatchCallback& c : content_.callbacks)
+      out_ += fmt::format("  {} {}\n", padded(fmt::format("{}:{}", c.object, c.kind), 40), c.function);
+    if (!content_.states.empty()) title(fmt::format("system states ({})", content_.states.size()));
+    for (const elf::LivepatchState& s : content_.states) out_ += fmt::format("  {} version {}\n", s.id, s.version);
   }
 
   void write_carried() {

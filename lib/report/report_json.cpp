@@ -81,6 +81,14 @@ void put_replaced(const elf::LivepatchContent& content, Json& json) {
   }
 }
 
+void put_callbacks(const elf::LivepatchContent& content, Json& json) {
+  json["callbacks"] = Json::array();
+  for (const elf::LivepatchCallback& c : content.callbacks)
+    json["callbacks"].push_back({{"object", c.object}, {"kind", c.kind}, {"function", c.function}});
+  json["states"] = Json::array();
+  for (const elf::LivepatchState& s : content.states) json["states"].push_back({{"id", s.id}, {"version", s.version}});
+}
+
 void put_klp_sections(const elf::LivepatchContent& content, Json& json) {
   json["klp_relocations"] = content.klp_relocation_count();
   json["klp_sections"] = Json::array();
@@ -141,6 +149,7 @@ std::string livepatch_json(const elf::LivepatchContent& content, const std::stri
   for (const auto& [key, value] : content.modinfo) json["modinfo"].push_back({key, value});
   json["faults"] = content.faults;
   put_replaced(content, json);
+  put_callbacks(content, json);
   json["functions"] = Json::array();
   for (const elf::CarriedSymbol& f : content.functions) json["functions"].push_back(to_json(f));
   json["data"] = Json::array();

@@ -64,7 +64,7 @@ class TextWriter {
         return;
       case Outcome::unchanged:
         out_ += wrapped(paint_(Ink::good, "unchanged: "),
-                        "the patch changes no code and no data of any unit; there is nothing to patch");
+                        "no code and no data of any unit changes; there is nothing to patch");
         return;
       case Outcome::failed:
         out_ += wrapped(paint_(Ink::bad, "failed: "), report_.message.empty() ? "see the messages" : report_.message);

@@ -2,12 +2,14 @@
 /*
  * Registers a patch module with the kernel's livepatch core (Linux 5.10 and later).
  *
- * The function table (klp_runtime.h) is flat: the entries of one kernel object may be spread over several patch objects.
- * The core wants one klp_object for each kernel object, each with an array of klp_func, all ended by an empty element.
- * Both are built at load time with the kernel's own types, so klp-diff knows none of their layouts.
+ * The tables (klp_runtime.h) are flat: the entries of one kernel object may be spread over several patch objects.
+ * The core wants one klp_object for each kernel object, each with its callbacks and an array of klp_func, also when it has
+ * callbacks only, and an array of klp_state; each array ended by an empty element. They are built at load time with the
+ * kernel's own types, so klp-diff knows none of their layouts.
  *
  * The core keeps using the arrays until the patch is disabled or replaced. It holds a reference to this module that long
- * and waits for its kobjects before it drops it, so the exit function may free them.
+ * and waits for its kobjects before it drops it, so the exit function may free them. A patch that a later one replaces
+ * has none of its callbacks run; the exit function runs then as well, so whatever the runtime itself sets up is undone there.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -20,9 +22,12 @@
 
 #include "klp_runtime.h"
 
-static struct klp_patch klp_diff_patch;
+struct klp_patch klp_diff_patch;
 static struct klp_object *klp_diff_objects;
 static struct klp_func *klp_diff_funcs;
+static struct klp_state *klp_diff_states;
+
+#define for_each_entry(entry, table) for (entry = klp_diff_##table##_begin; entry < klp_diff_##table##_end; entry++)
 
 static bool __init same_object(const char *a, const char *b)
 {
@@ -31,24 +36,26 @@ static bool __init same_object(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-/* True for the first entry of its object: there the object is made, and all its functions are collected. */
-static bool __init is_first_of_object(const struct klp_diff_func *entry)
+/* Adds an object to the first @count ones when it is not among them; returns how many there are then. */
+static size_t __init add_object(const char *name, size_t count)
 {
-	const struct klp_diff_func *earlier;
+	size_t i;
 
-	for (earlier = klp_diff_funcs_begin; earlier < entry; earlier++)
-		if (same_object(earlier->object, entry->object))
-			return false;
-	return true;
+	for (i = 0; i < count; i++)
+		if (same_object(klp_diff_objects[i].name, name))
+			return count;
+	klp_diff_objects[count].name = name;
+	return count + 1;
 }
 
-/* Fills the functions of one object from @funcs on; returns where the next object's begin, after an empty element. */
-static struct klp_func *__init collect_functions(const char *object, struct klp_func *funcs)
+/* Fills one object's functions from @funcs on; returns where the next object's begin, after an empty element. */
+static struct klp_func *__init collect_functions(struct klp_object *object, struct klp_func *funcs)
 {
 	const struct klp_diff_func *entry;
 
-	for (entry = klp_diff_funcs_begin; entry < klp_diff_funcs_end; entry++) {
-		if (!same_object(entry->object, object))
+	object->funcs = funcs;
+	for_each_entry(entry, funcs) {
+		if (!same_object(entry->object, object->name))
 			continue;
 		funcs->old_name = entry->old_name;
 		funcs->new_func = entry->new_func;
@@ -58,46 +65,95 @@ static struct klp_func *__init collect_functions(const char *object, struct klp_
 	return funcs + 1;
 }
 
+static int __init set_callback(struct klp_callbacks *callbacks, const struct klp_diff_callback *entry)
+{
+	switch (entry->kind) {
+	case KLP_DIFF_PRE_PATCH:
+		callbacks->pre_patch = entry->function;
+		return 0;
+	case KLP_DIFF_POST_PATCH:
+		callbacks->post_patch = entry->function;
+		return 0;
+	case KLP_DIFF_PRE_UNPATCH:
+		callbacks->pre_unpatch = entry->function;
+		return 0;
+	case KLP_DIFF_POST_UNPATCH:
+		callbacks->post_unpatch = entry->function;
+		return 0;
+	}
+	pr_err("unknown kind of callback: %lu\n", entry->kind);
+	return -EINVAL;
+}
+
+static int __init collect_callbacks(struct klp_object *object)
+{
+	const struct klp_diff_callback *entry;
+	int err = 0;
+
+	for_each_entry(entry, callbacks)
+		if (!err && same_object(entry->object, object->name))
+			err = set_callback(&object->callbacks, entry);
+	return err;
+}
+
+/* Each id once: an object file that is linked into several modules brings its states with each of them. */
+static void __init collect_states(void)
+{
+	const struct klp_diff_state *entry;
+	struct klp_state *state;
+
+	for_each_entry(entry, states) {
+		for (state = klp_diff_states; state->id && state->id != entry->id; state++)
+			;
+		state->id = entry->id;
+		state->version = entry->version;
+	}
+}
+
 static void free_arrays(void)
 {
+	kfree(klp_diff_states);
 	kfree(klp_diff_funcs);
 	kfree(klp_diff_objects);
+	klp_diff_states = NULL;
 	klp_diff_funcs = NULL;
 	klp_diff_objects = NULL;
 }
 
 static int __init make_arrays(void)
 {
-	const struct klp_diff_func *entry;
-	struct klp_object *object;
+	const size_t n_funcs = klp_diff_funcs_end - klp_diff_funcs_begin;
+	const size_t n_callbacks = klp_diff_callbacks_end - klp_diff_callbacks_begin;
+	const size_t n_states = klp_diff_states_end - klp_diff_states_begin;
+	const struct klp_diff_func *func;
+	const struct klp_diff_callback *callback;
 	struct klp_func *funcs;
-	size_t n_objects = 0, n_funcs = 0;
+	size_t n_objects = 0, i;
+	int err = 0;
 
-	for (entry = klp_diff_funcs_begin; entry < klp_diff_funcs_end; entry++) {
-		n_objects += is_first_of_object(entry);
-		n_funcs++;
-	}
-	if (n_funcs == 0) {
-		pr_err("the function table is empty\n");
+	if (n_funcs + n_callbacks + n_states == 0) {
+		pr_err("the tables are empty\n");
 		return -EINVAL;
 	}
 
-	klp_diff_objects = kcalloc(n_objects + 1, sizeof(*klp_diff_objects), GFP_KERNEL);
-	klp_diff_funcs = kcalloc(n_funcs + n_objects, sizeof(*klp_diff_funcs), GFP_KERNEL);
-	if (!klp_diff_objects || !klp_diff_funcs)
+	/* An object for each entry would be the most; each array ends with an empty element. */
+	klp_diff_objects = kcalloc(n_funcs + n_callbacks + 1, sizeof(*klp_diff_objects), GFP_KERNEL);
+	klp_diff_funcs = kcalloc(2 * n_funcs + n_callbacks + 1, sizeof(*klp_diff_funcs), GFP_KERNEL);
+	klp_diff_states = kcalloc(n_states + 1, sizeof(*klp_diff_states), GFP_KERNEL);
+	if (!klp_diff_objects || !klp_diff_funcs || !klp_diff_states)
 		return -ENOMEM;
 
-	object = klp_diff_objects;
+	for_each_entry(func, funcs)
+		n_objects = add_object(func->object, n_objects);
+	for_each_entry(callback, callbacks)
+		n_objects = add_object(callback->object, n_objects);
 	funcs = klp_diff_funcs;
-	for (entry = klp_diff_funcs_begin; entry < klp_diff_funcs_end; entry++) {
-		if (!is_first_of_object(entry))
-			continue;
-		object->name = entry->object;
-		object->funcs = funcs;
-		funcs = collect_functions(entry->object, funcs);
-		object++;
+	for (i = 0; i < n_objects && !err; i++) {
+		funcs = collect_functions(&klp_diff_objects[i], funcs);
+		err = collect_callbacks(&klp_diff_objects[i]);
 	}
-	return 0;
+	collect_states();
+	return err;
 }
 
 static int __init klp_diff_init(void)
@@ -107,12 +163,15 @@ static int __init klp_diff_init(void)
 	if (!err) {
 		klp_diff_patch.mod = THIS_MODULE;
 		klp_diff_patch.objs = klp_diff_objects;
+		klp_diff_patch.states = klp_diff_states;
 		klp_diff_patch.replace = klp_diff_replace;
 		err = klp_enable_patch(&klp_diff_patch);
 	}
 	/* A patch that could not be enabled is let go by the core before it returns. */
 	if (err)
 		free_arrays();
+	else if (klp_diff_pinned)
+		__module_get(THIS_MODULE);
 	return err;
 }
 

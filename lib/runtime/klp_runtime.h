@@ -2,17 +2,18 @@
 /*
  * The contract between a patch module's parts.
  *
- * Each patch object that klp-diff writes has a section ".klp_diff.funcs" (flags WA, aligned 8) holding entries of
- * struct klp_diff_func, whose pointers are filled by R_*_64 relocations. klp_runtime_begin.o is linked first and
- * klp_runtime_end.o last, so their symbols enclose the entries of all patch objects. klp_runtime.o reads the table when
- * the module is loaded and registers it with the kernel's livepatch core.
+ * Each patch object that klp-diff writes has sections (flags WA, aligned 8) of entries as below, whose pointers are filled
+ * by R_*_64 relocations. klp_runtime_begin.o is linked first and klp_runtime_end.o last, so their symbols enclose the
+ * entries of all patch objects. klp_runtime.o reads the tables when the module is loaded and registers them with the
+ * kernel's livepatch core.
  *
- * klp_diff_replace is defined once, by a small object that is made for each module.
+ * klp_diff_replace and klp_diff_pinned are defined once, by a small object that is made for each module. klp_diff_patch is for patch authors
+ * (include/klp-diff.h).
  */
 #ifndef KLP_RUNTIME_H
 #define KLP_RUNTIME_H
 
-/* One function to redirect: 32 bytes, no padding. */
+/* One function to redirect, section ".klp_diff.funcs": 32 bytes, no padding. */
 struct klp_diff_func {
 	const char *object;	/* the module that has the function; NULL: vmlinux */
 	const char *old_name;	/* its name in kallsyms */
@@ -20,12 +21,36 @@ struct klp_diff_func {
 	unsigned long sympos;	/* which of the symbols of that name, from 1; 0: there is only one */
 };
 
-#define KLP_DIFF_FUNCS_SECTION	".klp_diff.funcs"
+enum klp_diff_callback_kind {
+	KLP_DIFF_PRE_PATCH = 0,
+	KLP_DIFF_POST_PATCH = 1,
+	KLP_DIFF_PRE_UNPATCH = 2,
+	KLP_DIFF_POST_UNPATCH = 3,
+};
 
-extern const struct klp_diff_func klp_diff_funcs_begin[];
-extern const struct klp_diff_func klp_diff_funcs_end[];
+/* One callback, section ".klp_diff.callbacks": 24 bytes. An object has at most one of each kind. */
+struct klp_diff_callback {
+	const char *object;	/* as above */
+	void *function;
+	unsigned long kind;	/* enum klp_diff_callback_kind */
+};
+
+/* One system state, section ".klp_diff.states": 16 bytes. The same one may be there several times. */
+struct klp_diff_state {
+	unsigned long id;	/* not 0 */
+	unsigned long version;	/* fits unsigned int */
+};
+
+extern const struct klp_diff_func klp_diff_funcs_begin[], klp_diff_funcs_end[];
+extern const struct klp_diff_callback klp_diff_callbacks_begin[], klp_diff_callbacks_end[];
+extern const struct klp_diff_state klp_diff_states_begin[], klp_diff_states_end[];
+
+extern struct klp_patch klp_diff_patch;
 
 /* 1: this module takes the place of all that were loaded before it (atomic replace). */
 extern const unsigned char klp_diff_replace;
+
+/* 1: the patch stores addresses of this module in objects of the kernel, so the module must never be unloaded. */
+extern const unsigned char klp_diff_pinned;
 
 #endif

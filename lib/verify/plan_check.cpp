@@ -24,6 +24,8 @@ class PlanCheck {
     }
     check_klp_total();
     check_functions();
+    check_callbacks();
+    check_states();
     for (const elf::Symbol& s : module_.symbols()) {
       check(!elf::parse_travel_name(s.name), "the reference {} was not converted", s.name);
     }
@@ -128,6 +130,39 @@ class PlanCheck {
     }
     check(planned == there, "the table of replaced functions has {} entries that are not the {} planned ones",
           there.size(), planned.size());
+  }
+
+  void check_callbacks() const {
+    std::multiset<std::string> planned, there;
+    for (const diff::PatchObject& object : plan_) {
+      for (const diff::PlanCallback& c : object.callbacks) {
+        planned.insert(
+            fmt::format("{} {} {}", object.object, static_cast<uint64_t>(c.kind), object.symbols[c.symbol].name));
+      }
+    }
+    for (const elf::Section& s : module_.sections()) {
+      if (s.name != elf::kCallbacksSection) continue;
+      for (uint64_t at = 0; at + elf::kCallbacksEntrySize <= s.data.size(); at += elf::kCallbacksEntrySize) {
+        there.insert(fmt::format("{} {} {}", text_at(s, at, "vmlinux"), read_le<uint64_t>(s.data, at + 16),
+                                 function_at(s, at + 8)));
+      }
+    }
+    check(planned == there, "the table of callbacks has {} entries that are not the {} planned ones", there.size(),
+          planned.size());
+  }
+
+  void check_states() const {
+    std::multiset<std::pair<uint64_t, uint64_t>> planned, there;
+    for (const diff::PatchObject& object : plan_) {
+      for (const diff::PlanState& s : object.states) planned.emplace(s.id, s.version);
+    }
+    for (const elf::Section& s : module_.sections()) {
+      if (s.name != elf::kStatesSection) continue;
+      for (uint64_t at = 0; at + elf::kStatesEntrySize <= s.data.size(); at += elf::kStatesEntrySize)
+        there.emplace(read_le<uint64_t>(s.data, at), read_le<uint64_t>(s.data, at + 8));
+    }
+    check(planned == there, "the table of states has {} entries that are not the {} planned ones", there.size(),
+          planned.size());
   }
 
   static const elf::Relocation* field(const elf::Section& s, uint64_t offset) {

@@ -11,7 +11,7 @@ namespace klp::verify {
 
 /// Throws Error for the first thing that is not as planned: a replaced function or carried symbol that is missing or
 /// not a function, a relocation of another type, place, target or addend, a klp relocation too many, a travel name
-/// left, an entry of the table of replaced functions that differs. `module` is the final .ko.
+/// left, an entry of the tables of replaced functions, callbacks or states that differs. `module` is the final .ko.
 void check_against_plan(const elf::ElfObject& module, const std::vector<diff::PatchObject>& plan);
 
 }  // namespace klp::verify

@@ -94,6 +94,7 @@ class Checker {
   void load_own(const std::string& module);
   void wait_for_transition(const std::string& name, const std::string& until, const std::string& what, int old_state);
   void disable(const std::string& name);
+  bool is_pinned(const std::string& name) const;
   void unload(const std::string& name);
   void unload_own();
   std::string blocking_tasks(int old_state);
@@ -211,7 +212,21 @@ void Checker::disable(const std::string& name) {
   wait_for_transition(name, "[ ! -d " + sysfs(name) + " ]", "back from " + name, 1);
 }
 
+/// A module that says so in its .modinfo stays loaded for good (escaping-address): the guest's kernel must refuse to
+/// unload it.
+bool Checker::is_pinned(const std::string& name) const {
+  constexpr std::string_view kMark = "klp_diff_pinned=1";
+  return std::any_of(check_.modules.begin(), check_.modules.end(), [&](const auto& path) {
+    return module_name(path) == name && read_file(path).find(kMark) != std::string::npos;
+  });
+}
+
 void Checker::unload(const std::string& name) {
+  if (is_pinned(name)) {
+    const GuestResult said = vm_.run("rmmod " + name, check_.command_limit);
+    if (said.status == 0) throw GuestFault(fmt::format("{} was to stay loaded, but could be unloaded", name));
+    return;
+  }
   // The livepatch core gives up its hold on the module a moment after the directory vanishes.
   const std::string script = fmt::format(R"(
 n=0

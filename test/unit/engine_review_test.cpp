@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "diff/engine.h"
-#include "elf_fixture.h"
+#include "engine_unit.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -13,43 +13,10 @@ namespace {
 
 using test::ObjectFixture;
 
-struct ReviewUnit {
-  ObjectFixture original, patched, vmlinux;
-  elf::Exports exports;
-  std::set<std::string, std::less<>> wanted;
-  std::string object = "vmlinux";
-  bool separate_vmlinux = false;  // else the original stands for the shipped binary
-
-  ReviewUnit() {
-    for (ObjectFixture* f : {&original, &patched}) f->file("unit.c");
-    vmlinux.file("unit.c");
-    exports["__fentry__"] = {1, "vmlinux", false, ""};
-  }
-
-  static test::Piece& traced(ObjectFixture& object, const char* name, std::initializer_list<int> body) {
-    std::vector<std::byte> code = test::to_bytes({0xe8, 0, 0, 0, 0});
-    for (int b : body) code.push_back(static_cast<std::byte>(b));
-    return object.function(name, code).calls("__fentry__", 1);
-  }
+struct ReviewUnit : test::EngineUnit {
+  ReviewUnit() : EngineUnit("unit.c") {}
 
   bool is_patched(const ObjectFixture* f) const { return f == &patched; }
-
-  UnitResult run() {
-    const elf::ElfObject a = original.result("original.o");
-    const elf::ElfObject b = patched.result("patched.o");
-    const elf::ElfObject v = vmlinux.result("vmlinux");
-    const elf::SymbolIndex shipped(separate_vmlinux ? v : a), kernel(v);
-    UnitInput input;
-    input.original = &a;
-    input.patched = &b;
-    input.unit = "unit.o";
-    input.object = object;
-    input.shipped = &shipped;
-    input.vmlinux = &kernel;
-    input.exports = &exports;
-    input.wanted = wanted;
-    return analyse(input);
-  }
 };
 
 bool refused(const UnitResult& result, const std::string& code, const std::string& symbol) {

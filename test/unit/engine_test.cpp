@@ -6,49 +6,19 @@
 
 #include <algorithm>
 
-#include "elf_fixture.h"
+#include "engine_unit.h"
 
 namespace klp::diff {
 namespace {
 
 using test::ObjectFixture;
 
-/// A unit with its shipped binary: by default the original object itself stands for vmlinux.
-struct Unit {
-  ObjectFixture original, patched, vmlinux;
-  elf::Exports exports;
-  TableSizes sizes;
-
-  Unit() {
-    for (ObjectFixture* f : {&original, &patched}) f->file("unit.c");
-    vmlinux.file("other.c");
+/// By default the original object itself stands for vmlinux.
+struct Unit : test::EngineUnit {
+  Unit() : EngineUnit("other.c") {
     exports["printk"] = {1, "vmlinux", false, ""};
-    exports["__fentry__"] = {1, "vmlinux", false, ""};
     sizes.structs = {{"alt_instr", 12},       {"paravirt_patch_site", 16},   {"jump_entry", 16},
                      {"static_call_site", 8}, {"exception_table_entry", 12}, {"bug_entry", 12}};
-  }
-
-  /// The same function on both sides, with an ftrace site in front.
-  static test::Piece& traced(ObjectFixture& object, const char* name, std::initializer_list<int> body) {
-    std::vector<std::byte> code = test::to_bytes({0xe8, 0, 0, 0, 0});
-    for (int b : body) code.push_back(static_cast<std::byte>(b));
-    return object.function(name, code).calls("__fentry__", 1);
-  }
-
-  UnitResult run() {
-    const elf::ElfObject a = original.result("original.o");
-    const elf::ElfObject b = patched.result("patched.o");
-    const elf::ElfObject v = vmlinux.result("vmlinux");
-    const elf::SymbolIndex shipped(a), kernel(v);
-    UnitInput input;
-    input.original = &a;
-    input.patched = &b;
-    input.unit = "unit.o";
-    input.shipped = &shipped;
-    input.vmlinux = &kernel;
-    input.exports = &exports;
-    input.table_sizes = sizes;
-    return analyse(input);
   }
 };
 
@@ -219,16 +189,62 @@ TEST_CASE("a .cold part belongs to its parent") {
   CHECK(result.plan.functions.size() == 1);
 }
 
-TEST_CASE("a numbered static without debug information is never matched") {
+namespace {
+/// `f` has `incl a; incl b` behind a byte that differs; the statics may have other numbers on the two sides.
+void uses_two(ObjectFixture& fixture, uint8_t differs, const char* a, const char* b) {
+  auto& f = Unit::traced(fixture, "f", {differs, 0xc0, 0xff, 0x05, 0, 0, 0, 0, 0xff, 0x05, 0, 0, 0, 0});
+  f.uses(a, 9);
+  f.uses(b, 15);
+}
+}  // namespace
+
+TEST_CASE("without debug information, a numbered static is paired when its users leave one candidate") {
+  Unit u;
+  u.original.data("n.0", 4).bss();
+  u.patched.data("n.7", 4).bss();
+  uses_two(u.original, 0x31, "n.0", "n.0");
+  uses_two(u.patched, 0x33, "n.7", "n.7");
+  const UnitResult result = u.run();
+  REQUIRE_FALSE(result.findings.has_refusal());
+  CHECK(result.data.empty());
+  CHECK(result.klp_relocations == 2);
+}
+
+TEST_CASE("without debug information, two numbered statics of a changed function are refused") {
   Unit u;
   for (ObjectFixture* f : {&u.original, &u.patched}) {
-    auto& piece =
-        Unit::traced(*f, "f", {static_cast<int>(f == &u.original ? 0x31 : 0x33), 0xc0, 0xff, 0x05, 0, 0, 0, 0});
     f->data("n.0", 4).bss();
-    piece.uses("n.0", 9);
+    f->data("n.1", 4).bss();
   }
+  uses_two(u.original, 0x31, "n.0", "n.1");
+  uses_two(u.patched, 0x33, "n.1", "n.0");
+  CHECK(has_code(u.run(), "ambiguous-symbol"));
+}
+
+TEST_CASE("without debug information, an unchanged user tells two numbered statics apart") {
+  Unit u;
+  const auto other = [](ObjectFixture& fixture, const char* a, const char* b) {
+    auto& g = Unit::traced(fixture, "g", {0xff, 0x05, 0, 0, 0, 0, 0xff, 0x0d, 0, 0, 0, 0});
+    g.uses(a, 7);
+    g.uses(b, 13);
+  };
+  for (ObjectFixture* f : {&u.original, &u.patched}) {
+    f->data("n.0", 4).bss();
+    f->data("n.1", 4).bss();
+  }
+  uses_two(u.original, 0x31, "n.0", "n.1");
+  uses_two(u.patched, 0x33, "n.1", "n.0");
+  other(u.original, "n.0", "n.1");
+  other(u.patched, "n.1", "n.0");
   const UnitResult result = u.run();
-  CHECK(has_code(result, "ambiguous-symbol"));
+  REQUIRE_FALSE(result.findings.has_refusal());
+  std::vector<std::string> targets;
+  for (const PlanSection& section : result.plan.sections) {
+    for (const PlanRelocation& r : section.relocations) {
+      if (r.target == PlanRelocation::Target::klp) targets.push_back(r.klp.symbol);
+    }
+  }
+  CHECK(targets == std::vector<std::string>{"n.0", "n.1"});
 }
 
 TEST_CASE("private statics are carried with their users") {

@@ -46,6 +46,18 @@ TEST_CASE("what is written is read back", "[files]") {
   CHECK(entries(directory.path()) == 1);
 }
 
+TEST_CASE("files of any size are read whole, also those that do not know their size", "[files]") {
+  TempDir directory(fs::temp_directory_path(), "klp-files-test");
+  for (const size_t size : {1, 4095, 4096, 4097, 8192, 1'000'000}) {
+    std::string content;
+    for (size_t i = 0; i < size; ++i) content += static_cast<char>(i * 7 + i / 256);
+    write_file_atomically(directory.path() / "a", content);
+    CHECK(read_file(directory.path() / "a") == content);
+  }
+  CHECK(read_file("/proc/self/maps").ends_with("\n"));  // more than a page of text, of size 0
+  CHECK(read_file("/proc/self/maps").size() > 4096);
+}
+
 TEST_CASE("a failed write leaves the old file and nothing else", "[files]") {
   TempDir directory(fs::temp_directory_path(), "klp-files-test");
   const fs::path path = directory.path() / "a";

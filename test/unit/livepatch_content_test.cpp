@@ -132,6 +132,57 @@ TEST_CASE("klp-build's tables", "[livepatch_content]") {
   CHECK(content.replaced[1].name == "two");
 }
 
+TEST_CASE("callbacks in the layouts of the generators", "[livepatch_content]") {
+  ObjectFixture object;
+  livepatch(object);
+  object.function("set_up");
+  object.function("tear_down");
+  SECTION("klp-diff") {
+    test::Piece& table = object.table(".klp_diff.callbacks", std::vector<std::byte>(48), kDataFlags);
+    table.refers(8, test::kR64, "set_up");
+    put_string(object, table, 24, "ext4");
+    table.refers(32, test::kR64, "tear_down");
+    put_word(table.section(), 40, 3);
+  }
+  SECTION("kpatch") {
+    test::Piece& first = object.table(".kpatch.callbacks.pre_patch", std::vector<std::byte>(24), kDataFlags);
+    first.refers(8, test::kR64, "set_up");
+    test::Piece& second = object.table(".kpatch.callbacks.post_unpatch", std::vector<std::byte>(16), kDataFlags);
+    second.refers(0, test::kR64, "tear_down");
+    put_string(object, second, 8, "ext4");
+  }
+  SECTION("klp-build") {
+    test::Piece& objects = object.table(".init.klp_objects", std::vector<std::byte>(128), kDataFlags);
+    objects.refers(16, test::kR64, "set_up");
+    put_string(object, objects, 64, "ext4");
+    objects.refers(64 + 40, test::kR64, "tear_down");
+  }
+  const LivepatchContent content = livepatch_content(object.result());
+  CHECK(content.faults.empty());
+  REQUIRE(content.callbacks.size() == 2);
+  CHECK(content.callbacks[0].object == "vmlinux");
+  CHECK(content.callbacks[0].kind == "pre_patch");
+  CHECK(content.callbacks[0].function == "set_up");
+  CHECK(content.callbacks[1].object == "ext4");
+  CHECK(content.callbacks[1].kind == "post_unpatch");
+  CHECK(content.callbacks[1].function == "tear_down");
+}
+
+TEST_CASE("callbacks that lead nowhere are faults, states are listed", "[livepatch_content]") {
+  ObjectFixture object;
+  livepatch(object);
+  object.function("set_up");
+  test::Piece& table = object.table(".klp_diff.callbacks", std::vector<std::byte>(48), kDataFlags);
+  table.refers(32, test::kR64, "set_up");
+  put_word(table.section(), 40, 9);
+  put_word(object.table(".klp_diff.states", std::vector<std::byte>(16), kDataFlags).section(), 8, 5);
+  const LivepatchContent content = livepatch_content(object.result());
+  CHECK(content.faults.size() == 2);
+  CHECK(content.callbacks.empty());
+  REQUIRE(content.states.size() == 1);
+  CHECK(content.states[0].version == 5);
+}
+
 TEST_CASE("static arrays written by hand, whatever the config makes of their size", "[livepatch_content]") {
   for (const uint64_t extra : {0, 48}) {
     ObjectFixture object;

@@ -144,6 +144,42 @@ TEST_CASE("a header reached through a directory that is not on the way to any pa
   CHECK(code(built.units[0].original, "b") != code(built.units[0].patched, "b"));
 }
 
+TEST_CASE("headers for patch authors are there for the patched side only", "[workspace]") {
+  Fixture f;
+  // A kernel that has some of these headers itself, and what ours include.
+  f.write("include/linux/livepatch.h",
+          "struct klp_patch { int x; };\nvoid *klp_get_state(struct klp_patch *, unsigned long);\n"
+          "void *klp_get_prev_state(unsigned long);\n");
+  for (const char* name : {"build_bug", "compiler", "static_call", "stringify", "syscalls"})
+    f.write(fmt::format("include/linux/{}.h", name), "");
+  f.write("include/linux/livepatch_external.h", "#define KERNELS_EXTERNAL\n");
+  f.write("include/linux/livepatch_helpers.h", "#define KERNELS_HELPERS\n");
+  f.write("fs/b.c",
+          "#if __has_include(\"kpatch-macros.h\")\nint patched_side(void) { return 1; }\n#endif\n"
+          "#include <linux/livepatch_helpers.h>\n#include <linux/livepatch_external.h>\n"
+          "#ifdef KERNELS_HELPERS\nint helpers(void) { return 1; }\n#endif\n"
+          "#ifdef KERNELS_EXTERNAL\nint external(void) { return 1; }\n#endif\n");
+  Unit b = Fixture::unit("fs/b");
+  b.command.replace(b.command.find("-O1"), 3, "-O1 -Iinclude");
+  const auto index = KernelIndex::from_units({b}, {{"include/linux/livepatch_helpers.h", {"fs/b.o"}}});
+  const auto has = [](const fs::path& object, const char* function) { return !code(object, function).empty(); };
+  std::map<std::string, std::string> change = {{"fs/b.c", read_file(f.kernel.source / "fs/b.c") + "int more;\n"}};
+  bool own = false;
+  SECTION("ours are found before the kernel's, but for the one with the types") {}
+  SECTION("a patch that brings such a header means its own") {
+    own = true;
+    change["include/linux/livepatch_helpers.h"] = "#define KERNELS_HELPERS 1\n";
+  }
+  const Built built = build(f, index, {f.patch(change)});
+  CHECK(f.codes().empty());
+  REQUIRE(built.units.size() == 1);
+  CHECK_FALSE(has(built.units[0].original, "patched_side"));
+  CHECK(has(built.units[0].original, "helpers"));
+  CHECK(has(built.units[0].patched, "patched_side"));
+  CHECK(has(built.units[0].patched, "helpers") == own);
+  CHECK(has(built.units[0].patched, "external"));
+}
+
 TEST_CASE("originals are cached until something that made them changes", "[workspace]") {
   Fixture f;
   const auto index = f.index();

@@ -27,7 +27,21 @@ BuildResult build(const BuildCommand& command) {
   }
 }
 
+void check_usage(const BuildOptions& options) {
+  const bool original = !options.original_tree.empty(), patched = !options.patched_tree.empty();
+  const auto wrong = [](const char* what, const char* hint) { throw Error(what, hint, ExitStatus::usage); };
+  if (original != patched)
+    wrong(original ? "--original-tree is given without --patched-tree"
+                   : "--patched-tree is given without --original-tree",
+          "give both: the tree compiled before and the one compiled after the change");
+  if (original && !options.patches.empty())
+    wrong("patches and build trees are given together", "give either PATCH... or --original-tree and --patched-tree");
+  if (!original && options.patches.empty())
+    wrong("there is nothing to build from", "give PATCH..., or --original-tree and --patched-tree");
+}
+
 ExitStatus run(BuildCommand& command, const CommonOptions& common) {
+  check_usage(command.options);
   command.options.replace = !command.no_replace;
   const BuildResult result = build(command);
   if (!result.plan.empty()) {
@@ -41,13 +55,18 @@ ExitStatus run(BuildCommand& command, const CommonOptions& common) {
 }  // namespace
 
 void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
-  CLI::App* sub = app.add_subcommand("build", "make a livepatch module from source patches");
+  CLI::App* sub = app.add_subcommand("build", "make a livepatch module from source patches, or from two build trees");
   const auto command = std::make_shared<BuildCommand>();
   BuildOptions& o = command->options;
-  sub->add_option("PATCH", o.patches, "patch files, applied in order with -p1")->required();
+  sub->add_option("PATCH", o.patches, "patch files, applied in order with -p1");
+  sub->add_option("--original-tree", o.original_tree,
+                  "instead of patches: the directory where the kernel was compiled as it is (make, or make O=), with "
+                  "KCFLAGS=\"-ffunction-sections -fdata-sections\"");
+  sub->add_option("--patched-tree", o.patched_tree, "and the one where it was compiled after the change");
   add_kernel_options(*sub, o.kernel);
   sub->add_option("-o,--output", o.output, "the module to write, or a directory for it (default: NAME.ko here)");
-  sub->add_option("--name", o.name, "the module's name (default: livepatch_ and the first patch's file name)");
+  sub->add_option("--name", o.name,
+                  "the module's name (default: livepatch_ and the first patch's or the patched tree's file name)");
   sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
   sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
   sub->add_option("--accept", o.accept,

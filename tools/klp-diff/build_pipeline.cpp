@@ -5,14 +5,15 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
 
+#include "diff/author_marks.h"
 #include "diff/emit.h"
 #include "diff/engine.h"
 #include "elf/klp_finalize.h"
 #include "kernel/index.h"
 #include "kernel/module_link.h"
-#include "kernel/patch_set.h"
-#include "kernel/workspace.h"
+#include "pair_source.h"
 #include "report_fill.h"
 #include "support/log.h"
 #include "support/progress.h"
@@ -24,7 +25,7 @@ namespace {
 
 constexpr size_t kMaxModuleName = 55;  // MODULE_NAME_LEN - 1
 
-std::string module_name(const BuildOptions& options) {
+std::string module_name(const BuildOptions& options, const std::string& default_name) {
   if (!options.name.empty()) {
     const bool good = options.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos &&
                       options.name.size() <= kMaxModuleName;
@@ -34,7 +35,7 @@ std::string module_name(const BuildOptions& options) {
     return options.name;
   }
   std::string name = "livepatch_";
-  for (const char c : options.patches.front().stem().string()) {
+  for (const char c : default_name) {
     name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? static_cast<char>(std::tolower(c)) : '_';
   }
   return name.substr(0, kMaxModuleName);
@@ -60,7 +61,7 @@ class Shipped {
       if (!path)
         throw Error(fmt::format("the kernel's module {} is not in {}", object, kernel_.modules.string()),
                     "fetch the kernel again, or give --modules");
-      slot = std::make_unique<Module>(elf::ElfObject::read(*path));
+      slot = std::make_unique<Module>(elf::ElfObject::read(*path, elf::ElfObject::Want::allocated));
     }
     return slot->index;
   }
@@ -78,15 +79,54 @@ class Shipped {
   std::map<std::string, std::unique_ptr<Module>> modules_;
 };
 
+/// The objects of a pair are read when they are needed: two trees may differ in thousands.
 struct ObjectPair {
-  const kernel::CompiledUnit* compiled;
-  elf::ElfObject original, patched;
-  std::set<std::string, std::less<>> added, undefined;
+  const UnitPair* files;
+  std::optional<elf::ElfObject> original, patched;
+  std::set<std::string, std::less<>> added;
+
+  void read() {
+    if (!original) original = elf::ElfObject::read(files->original);
+    if (!patched) patched = elf::ElfObject::read(files->patched);
+  }
+  void forget() {
+    original.reset();
+    patched.reset();
+  }
 };
+
+/// Objects of an O= tree name their sources by absolute paths; the report has them relative to the kernel's root.
+void shorten_paths(const std::string& source, diff::UnitResult& result) {
+  std::string root;
+  for (const diff::FunctionReport& f : result.functions) {
+    if (f.file.ends_with("/" + source)) root = f.file.substr(0, f.file.size() - source.size());
+  }
+  for (diff::FunctionReport& f : result.functions) {
+    if (!root.empty() && f.file.starts_with(root)) f.file.erase(0, root.size());
+  }
+}
+
+/// Globals that the units of one change owe each other: how many define them anew, how many refer to them.
+struct SharedNames {
+  std::map<std::string, size_t, std::less<>> added, undefined;
+
+  void fill(const ObjectPair& pair, diff::UnitInput& input) const {
+    for (const auto& [name, units] : added) {
+      if (units > pair.added.count(name)) input.provided.insert(name);
+    }
+    for (const elf::Symbol& symbol : pair.patched->symbols()) {
+      if (!symbol.is_local() && !symbol.is_undefined() && undefined.count(symbol.name) != 0)
+        input.wanted.emplace(symbol.name);
+    }
+  }
+};
+
+constexpr size_t kKeptPairs = 64;  // so many stay in memory between the two times that each is looked at
 
 class Build {
  public:
-  explicit Build(const BuildOptions& options) : options_(options), name_(module_name(options)) {
+  explicit Build(const BuildOptions& options)
+      : options_(options), source_(make_pair_source(options)), name_(module_name(options, source_->name())) {
     check_accept(options_.accept);
     result_.report.command = "build";
     result_.report.version = KLP_VERSION;
@@ -95,17 +135,13 @@ class Build {
   BuildResult run() {
     clock_.begin("kernel");
     check_output();
-    const std::vector<kernel::TouchedFile> named =
-        with_hint("give unified diffs (git diff, git format-patch, diff -ru) whose paths lie in the kernel tree",
-                  [&] { return kernel::read_patches(options_.patches); });
+    source_->read_input();
     kernel_ = kernel::open_kernel(options_.kernel);
     result_.report.kernel = report_kernel(kernel_);
     const kernel::KernelIndex index = kernel::KernelIndex::open(kernel_);
-    kernel::check_paths(named, findings_);
 
     TempDir directory(options_.work_dir.empty() ? fs::temp_directory_path() : options_.work_dir, "klp-diff");
     if (options_.keep) keep(directory);
-    fs::create_directories(directory.path() / "tree");
     fs::create_directories(directory.path() / "module");
     // Programs that are ended on the way (patch, the compiler) do not all remove their own temporary files.
     const fs::path scratch = fs::absolute(directory.path()) / "scratch";
@@ -114,28 +150,21 @@ class Build {
 
     auto shipped = std::async(std::launch::async, [this] { return std::make_unique<Shipped>(kernel_); });
     auto runtime = std::async(std::launch::async, [this] { return kernel::runtime_objects(kernel_); });
-    clock_.begin("patch");
-    kernel::Workspace workspace(kernel_, index, directory.path() / "tree");
-    Findings of_applying;
-    const std::vector<kernel::TouchedFile> touched = workspace.apply(options_.patches, of_applying);
-    findings_.add(of_applying);
-    // A half-applied patch says nothing about the rest; what the paths alone speak against leaves the rest worth a
-    // look.
-    if (of_applying.has_refusal()) return finish(report::Outcome::refused);
-    const auto units = workspace.units_to_compile(touched, findings_);
-
-    clock_.begin("compile");
-    const auto compiled = workspace.compile(units, touched, {options_.jobs, options_.use_cache}, findings_);
+    std::vector<UnitPair> pairs;
+    if (!source_->find_pairs(kernel_, index, directory.path(), clock_, pairs, findings_))
+      return finish(report::Outcome::refused);
     clock_.begin("diff");
     const std::unique_ptr<Shipped> binaries = shipped.get();
-    analyse_units(compiled, index, *binaries);
+    analyse_units(pairs, index, *binaries);
     // Checkpoint: everything that speaks against the patch is known.
     for (const std::string& unused : findings_.accept(options_.accept))
       log("build").warn("--accept {}: nothing to accept", unused);
     if (findings_.has_refusal()) return finish(report::Outcome::refused);
     if (plans_.empty()) {
       findings_.add({Severity::note, "unchanged", "", "", "",
-                     "the patch changes no code and no data of any unit of this kernel", ""});
+                     fmt::format("the {} code and no data of any unit of this kernel",
+                                 options_.patched_tree.empty() ? "patch changes no" : "trees differ in no"),
+                     ""});
       return finish(report::Outcome::unchanged);
     }
     if (options_.plan) return finish(report::Outcome::ok);
@@ -168,45 +197,49 @@ class Build {
     }
   }
 
-  void analyse_units(const std::vector<kernel::CompiledUnit>& compiled, const kernel::KernelIndex& index,
-                     Shipped& binaries) {
+  void analyse_units(const std::vector<UnitPair>& files, const kernel::KernelIndex& index, Shipped& binaries) {
     std::vector<ObjectPair> pairs;
-    for (const kernel::CompiledUnit& unit : compiled) {
+    SharedNames shared;
+    for (const UnitPair& unit : files) {
       throw_if_interrupted();
-      ObjectPair pair{&unit, elf::ElfObject::read(unit.original), elf::ElfObject::read(unit.patched), {}, {}};
-      pair.added = diff::new_globals(pair.original, pair.patched);
-      pair.undefined = diff::undefined_names(pair.patched);
+      ObjectPair pair{&unit, {}, {}, {}};
+      pair.read();
+      pair.added = diff::new_globals(*pair.original, *pair.patched);
+      for (const std::string& name : pair.added) ++shared.added[name];
+      for (const std::string& name : diff::undefined_names(*pair.patched)) ++shared.undefined[name];
+      if (files.size() > kKeptPairs) pair.forget();
       pairs.push_back(std::move(pair));
     }
-    for (const ObjectPair& pair : pairs) {
-      for (const std::string& object : pair.compiled->unit->objects) analyse_unit(pair, pairs, object, index, binaries);
+    for (ObjectPair& pair : pairs) {
+      pair.read();
+      for (const std::string& object : pair.files->unit->objects) analyse_unit(pair, shared, object, index, binaries);
+      if (files.size() > kKeptPairs) pair.forget();
     }
+    findings_.add(diff::conflicts(plans_));
   }
 
-  void analyse_unit(const ObjectPair& pair, const std::vector<ObjectPair>& all, const std::string& object,
+  void analyse_unit(const ObjectPair& pair, const SharedNames& shared, const std::string& object,
                     const kernel::KernelIndex& index, Shipped& binaries) {
     throw_if_interrupted();
     diff::UnitInput input;
-    input.original = &pair.original;
-    input.patched = &pair.patched;
-    input.unit = pair.compiled->unit->unit;
+    input.original = &*pair.original;
+    input.patched = &*pair.patched;
+    input.unit = pair.files->unit->unit;
     input.object = object;
     input.shipped = &binaries.of(object);
     input.vmlinux = &binaries.vmlinux();
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
-    for (const ObjectPair& other : all) {
-      if (&other == &pair) continue;
-      input.provided.insert(other.added.begin(), other.added.end());
-      input.wanted.insert(other.undefined.begin(), other.undefined.end());
-    }
+    shared.fill(pair, input);
     diff::UnitResult result = diff::analyse(input);
     findings_.add(result.findings);
-    if (options_.keep) result_.units.push_back({input.unit, object, pair.compiled->patched});
-    report::ReportUnit unit = report_unit(input.unit, object, result);
-    if (!pair.compiled->line_marks)
-      unit.notes.push_back("compiled without #line marks: functions that only use __LINE__ may count as changed");
-    result_.report.units.push_back(std::move(unit));
+    shorten_paths(pair.files->unit->source, result);
+    if (options_.keep) result_.units.push_back({input.unit, object, pair.files->patched});
+    if (result.changed || !result.findings.empty() || source_->reports_unchanged()) {
+      report::ReportUnit unit = report_unit(input.unit, object, result);
+      unit.notes.insert(unit.notes.end(), pair.files->notes.begin(), pair.files->notes.end());
+      result_.report.units.push_back(std::move(unit));
+    }
     if (result.changed && !result.findings.has_refusal()) plans_.push_back(std::move(result.plan));
   }
 
@@ -215,6 +248,7 @@ class Build {
     kernel::ModuleLink link;
     link.name = name_;
     link.replace = options_.replace;
+    link.pinned = std::any_of(plans_.begin(), plans_.end(), [](const diff::PatchObject& plan) { return plan.escapes; });
     link.directory = directory;
     add_modinfo(link);
     for (const diff::PatchObject& plan : plans_) {
@@ -235,20 +269,15 @@ class Build {
   }
 
   void add_modinfo(kernel::ModuleLink& link) const {
-    link.modinfo["klp_diff"] = KLP_VERSION;
-    std::string digests;
-    for (const auto& patch : options_.patches)
-      digests += (digests.empty() ? "" : ",") + sha256_file(patch).substr(0, 16);
-    link.modinfo["klp_diff_patches"] = digests;
+    link.modinfo.emplace("klp_diff", KLP_VERSION);
+    link.modinfo.insert(source_->origin());
     std::string accepted;
     for (const std::string& spec : options_.accept) accepted += (accepted.empty() ? "" : ",") + spec;
-    if (!accepted.empty()) link.modinfo["klp_diff_accepted"] = accepted;
-    // .modinfo holds import_ns once for each namespace; one key can stand for one only, so further ones get their own
-    // name in the map.
+    if (!accepted.empty()) link.modinfo.emplace("klp_diff_accepted", accepted);
+    if (link.pinned) link.modinfo.emplace("klp_diff_pinned", "1");
     std::set<std::string> namespaces;
     for (const diff::PatchObject& plan : plans_) namespaces.insert(plan.namespaces.begin(), plan.namespaces.end());
-    check(namespaces.size() <= 1, "symbols of several export namespaces are used: not supported yet");
-    if (!namespaces.empty()) link.modinfo["import_ns"] = *namespaces.begin();
+    for (const std::string& name : namespaces) link.modinfo.emplace("import_ns", name);
   }
 
   void deliver(const fs::path& final_module) {
@@ -272,6 +301,7 @@ class Build {
   }
 
   const BuildOptions& options_;
+  std::unique_ptr<PairSource> source_;
   std::string name_;
   kernel::Kernel kernel_;
   Findings findings_;

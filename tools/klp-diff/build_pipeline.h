@@ -1,4 +1,4 @@
-// The build command's phases, from patches to the finished module.
+// The build command's phases, from patches or two build trees to the finished module.
 #pragma once
 
 #include <string>
@@ -13,8 +13,9 @@ namespace klp::tools {
 struct BuildOptions {
   kernel::KernelSelection kernel;
   std::vector<std::filesystem::path> patches;
-  std::filesystem::path output;  ///< file or existing directory; empty: NAME.ko here
-  std::string name;              ///< module name; empty: made from the first patch's file name
+  std::filesystem::path original_tree, patched_tree;  ///< instead of patches: both or none
+  std::filesystem::path output;                       ///< file or existing directory; empty: NAME.ko here
+  std::string name;  ///< module name; empty: made from the first patch's or the patched tree's file name
   bool replace = true;
   unsigned jobs = 0;
   std::filesystem::path work_dir;  ///< empty: the system's temporary directory

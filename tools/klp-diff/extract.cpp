@@ -16,6 +16,8 @@
 namespace klp::tools {
 namespace {
 
+constexpr uint16_t kRelocatable = 1;  // ET_REL
+
 struct ExtractCommand {
   std::filesystem::path original, patched, symbols, output;
   std::string object = "vmlinux";
@@ -47,13 +49,15 @@ struct Binaries {
   const elf::SymbolIndex& patched_binary() const { return shipped ? *shipped : *vmlinux; }
 };
 
+/// A linked image is compared by its addresses, an object file by its relocations.
 void read_vmlinux(Binaries& to, const std::filesystem::path& path) {
   to.vmlinux_object = elf::ElfObject::read(path, elf::ElfObject::Want::symbols_only);
+  if (to.vmlinux_object->type() == kRelocatable) to.vmlinux_object = elf::ElfObject::read(path);
   to.vmlinux.emplace(*to.vmlinux_object);
 }
 
 void read_shipped(Binaries& to, const std::filesystem::path& path) {
-  to.shipped_object = elf::ElfObject::read(path);
+  to.shipped_object = elf::ElfObject::read(path, elf::ElfObject::Want::allocated);
   to.shipped.emplace(*to.shipped_object);
 }
 
@@ -62,8 +66,7 @@ void read_binaries(const ExtractCommand& command, Binaries& to, diff::TableSizes
     const kernel::Kernel kernel = kernel::open_kernel(command.kernel);
     read_vmlinux(to, kernel.vmlinux);
     to.exports = elf::read_symvers(kernel.symvers);
-    const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
-    for (const auto& [name, size] : index.struct_sizes()) sizes.structs.emplace(name, size);
+    for (const auto& [name, size] : kernel::read_struct_sizes(kernel)) sizes.structs.emplace(name, size);
     if (command.object != "vmlinux") {
       const auto module = kernel::find_module(kernel, command.object);
       check(module.has_value(), "the kernel has no module {}", command.object);
@@ -74,7 +77,7 @@ void read_binaries(const ExtractCommand& command, Binaries& to, diff::TableSizes
   if (!command.kernel.symvers.empty()) to.exports = elf::read_symvers(command.kernel.symvers);
   if (!command.kernel.vmlinux.empty()) read_vmlinux(to, command.kernel.vmlinux);
   const std::filesystem::path& symbols = command.symbols.empty() ? command.original : command.symbols;
-  if (!to.vmlinux && command.object == "vmlinux" && !command.symbols.empty()) {
+  if (!to.vmlinux && command.object == "vmlinux") {
     read_vmlinux(to, symbols);
   } else if (!to.vmlinux || command.object != "vmlinux") {
     read_shipped(to, symbols);
@@ -111,6 +114,8 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
   clock.begin("diff");
   input.original = &original;
   input.patched = &patched;
+  input.carry_new_globals = true;
+  input.partial_symbols = binaries.vmlinux->object().type() == kRelocatable;
   input.unit = command.patched.filename().string();
   input.object = command.object;
   input.shipped = &binaries.patched_binary();

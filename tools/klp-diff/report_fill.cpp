@@ -23,6 +23,8 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
     out.functions.push_back({f.name, f.change, f.patched, f.sympos, f.old_size, f.new_size, f.file, f.line, f.because});
   }
   for (const diff::DataReport& d : result.data) out.data.push_back({d.name, d.change, d.section, d.size, d.because});
+  for (const diff::PlanState& state : result.plan.states)
+    out.notes.push_back(fmt::format("declares the system state {}, version {}", state.id, state.version));
   out.klp_relocations = result.klp_relocations;
   for (const auto& [table, count] : result.special_entries) out.special_entries[table] = count;
   return out;

@@ -8,6 +8,8 @@
 
 #include <elf.h>
 
+#include <algorithm>
+
 #include "elf/relocation_name.h"
 #include "support/error.h"
 
@@ -16,30 +18,58 @@ namespace {
 
 // struct names are the kernel's; sizes of the records without a struct are those of their one relocated field.
 // Layouts: arch/x86/include/asm/{alternative,jump_label,bug,extable,orc_types,paravirt_types}.h and
-// include/linux/static_call_types.h, Linux 5.10-6.12.
+// include/linux/static_call_types.h, Linux 5.10-6.12; the longer jump_entry, with absolute addresses, is that of 4.x,
+// and the alt_instr of 13 bytes, with padlen behind the lengths, that of 4.x to 5.9.
 std::vector<TableSpec> make_tables() {
   std::vector<TableSpec> tables;
+  const auto alternative = [](uint32_t size, uint32_t lengths) {
+    return TableLayout{.size = size,  // An empty replacement may have no relocation.
+                       .fields = {0},
+                       .sometimes = {4},
+                       .replacement = std::pair{4U, lengths + 1},
+                       .site_length = lengths};
+  };
   tables.push_back({.section = ".altinstructions",
                     .entry_struct = "alt_instr",
+                    .layouts = {alternative(12, 10), alternative(13, 10), alternative(14, 12)},
+                    .compared = true});
+  tables.push_back({.section = ".parainstructions",
+                    .entry_struct = "paravirt_patch_site",
+                    .layouts = {{.size = 16, .fields = {0}, .site_length = 9}},
                     .compared = true,
-                    .replacement = std::pair{4U, 11U},
-                    .site_length = 10});
-  tables.push_back(
-      {.section = ".parainstructions", .entry_struct = "paravirt_patch_site", .compared = true, .site_length = 9});
-  tables.push_back({.section = "__jump_table", .entry_struct = "jump_entry", .compared = true});
-  tables.push_back({.section = ".static_call_sites", .entry_struct = "static_call_site", .compared = true});
-  tables.push_back({.section = "__ex_table", .entry_struct = "exception_table_entry", .compared = true});
-  tables.push_back({.section = "__bug_table", .entry_struct = "bug_entry", .compared = true, .ignored = {{8, 2}}});
-  tables.push_back(
-      {.section = ".orc_unwind_ip", .fixed_size = 4, .parallel = ".orc_unwind", .parallel_size = 6, .ranges = true});
+                    .may_end_short = true});
+  tables.push_back({.section = "__jump_table",
+                    .entry_struct = "jump_entry",
+                    .layouts = {{.size = 16, .fields = {0, 4, 8}, .void_when_equal = true},
+                                {.size = 24, .fields = {0, 8, 16}, .void_when_equal = true}},
+                    .compared = true});
+  tables.push_back({.section = ".static_call_sites",
+                    .entry_struct = "static_call_site",
+                    .layouts = {{.size = 8, .fields = {0, 4}}},
+                    .compared = true});
+  tables.push_back({.section = "__ex_table",
+                    .entry_struct = "exception_table_entry",
+                    .layouts = {{.size = 12, .fields = {0, 4}, .sometimes = {8}, .outlined = 4},
+                                {.size = 8, .fields = {0, 4}, .outlined = 4}},
+                    .compared = true});
+  tables.push_back({.section = "__bug_table",
+                    .entry_struct = "bug_entry",
+                    .layouts = {{.size = 12, .fields = {0}, .sometimes = {4}, .ignored = {{8, 2}}}},
+                    .compared = true});
+  tables.push_back({.section = ".orc_unwind_ip",
+                    .layouts = {{.size = 4, .fields = {0}}},
+                    .parallel = ".orc_unwind",
+                    .parallel_size = 6,
+                    .ranges = true});
   for (const std::string_view sites : {".smp_locks", ".retpoline_sites", ".return_sites", ".call_sites"}) {
-    tables.push_back({.section = sites, .fixed_size = 4});
+    tables.push_back({.section = sites, .layouts = {{.size = 4, .fields = {0}}}});
   }
-  tables.push_back({.section = "__mcount_loc", .fixed_size = 8});
+  tables.push_back({.section = "__mcount_loc", .layouts = {{.size = 8, .fields = {0}}}});
   // Sealing an ENDBR is decided from the references of one build: a carried function may be reached otherwise. Dropping
   // is always safe.
   for (const std::string_view dropped : {".ibt_endbr_seal", "__patchable_function_entries"}) {
-    tables.push_back({.section = dropped, .fixed_size = dropped[0] == '.' ? 4U : 8U, .drop = true});
+    tables.push_back(
+        {.section = dropped, .layouts = {{.size = dropped[0] == '.' ? 4U : 8U, .fields = {0}}}, .drop = true});
   }
   return tables;
 }
@@ -93,21 +123,46 @@ class X86_64 : public Arch {
   uint32_t absolute_type() const override { return R_X86_64_64; }
   uint32_t relative_type() const override { return R_X86_64_PC32; }
 
-  // `call __fentry__` at the start, after an endbr64 where the kernel has IBT.
+  // `call __fentry__` at the start, after an endbr64 where the kernel has IBT. recordmcount and -mnop-mcount leave a
+  // five-byte NOP in its place and a relocation of type NONE.
   bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
                        uint64_t function_offset) const override {
-    static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};
-    const uint64_t call = code.size() >= 4 && std::equal(kEndbr, kEndbr + 4, code.begin()) ? 4 : 0;
-    if (code.size() < call + 5 || code[call] != std::byte{0xe8}) return false;
-    for (const elf::Relocation& r : relocations) {
-      if (r.offset == function_offset + call + 1) return r.symbol->name == "__fentry__";
-    }
-    return false;
+    const uint64_t call = site_offset(code);
+    if (code.size() < call + kCallSize) return false;
+    const auto at_field = [&](const elf::Relocation& r) {
+      return r.offset == function_offset + call + 1 && r.symbol->name == "__fentry__";
+    };
+    const auto found = std::find_if(relocations.begin(), relocations.end(), at_field);
+    if (code[call] == kCall) return found != relocations.end();
+    return std::any_of(relocations.begin(), relocations.end(), [&](const elf::Relocation& r) {
+      return dormant_ftrace_call(code, r, function_offset).has_value();
+    });
+  }
+
+  std::optional<DormantCall> dormant_ftrace_call(std::span<const std::byte> code, const elf::Relocation& relocation,
+                                                 uint64_t function_offset) const override {
+    static constexpr std::byte kNop5[] = {std::byte{0x0f}, std::byte{0x1f}, std::byte{0x44}, std::byte{0},
+                                          std::byte{0}};
+    const uint64_t call = site_offset(code);
+    if (relocation.type != R_X86_64_NONE || relocation.symbol->name != "__fentry__") return std::nullopt;
+    if (relocation.offset != function_offset + call + 1 || code.size() < call + kCallSize) return std::nullopt;
+    const auto site = code.subspan(call, kCallSize);
+    if (!std::equal(site.begin(), site.end(), kNop5)) return std::nullopt;
+    return DormantCall{kCall, R_X86_64_PC32, -4};
   }
 
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;
+  }
+
+ private:
+  static constexpr uint64_t kCallSize = 5;
+  static constexpr std::byte kCall{0xe8};
+
+  static uint64_t site_offset(std::span<const std::byte> code) {
+    static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};
+    return code.size() >= 4 && std::equal(kEndbr, kEndbr + 4, code.begin()) ? 4 : 0;
   }
 };
 

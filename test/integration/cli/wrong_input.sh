@@ -68,7 +68,7 @@ done
 
 say "options"
 failed 2 'option' build --no-such-option "$work/good.patch"
-failed 2 'PATCH is required' build
+failed 2 'there is nothing to build from' build
 failed 2 'subcommand is required' "$klp_diff"
 failed 2 'cannot be a module.s name' build --name 'a b' "$work/good.patch"
 failed 2 'jobs' build -j many "$work/good.patch"

@@ -12,16 +12,6 @@ using namespace klp::test;
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
-namespace {
-
-vm::LivepatchCheck commands(std::vector<std::string> list) {
-  vm::LivepatchCheck check;
-  check.commands = std::move(list);
-  return check;
-}
-
-}  // namespace
-
 TEST_CASE("a changed string", "[vm]") {
   const Livepatch& livepatch = Suite::get().livepatch("meminfo-string");
   const auto result = run_livepatch(livepatch, commands({"head -n 2 /proc/meminfo"}));

@@ -50,8 +50,9 @@ class Reader {
 
   void run() {
     for (const std::string& name : unit_.functions) {
-      const Piece* piece = pieces_.named(name);
-      check(piece != nullptr, "{}: no function {}", unit_.patched->name(), name);
+      const std::vector<const Piece*> pieces = pieces_.named(name);
+      check(pieces.size() == 1, "{}: {} functions {}", unit_.patched->name(), pieces.size(), name);
+      const Piece* piece = pieces.front();
       const auto found = carried_.find(name);
       check(found != carried_.end(), "module {} has no symbol {} in the guest", module_, name);
       check(found->second.size() == 1, "module {} has {} symbols {} in the guest", module_, found->second.size(), name);
@@ -109,6 +110,7 @@ void Reader::choose_block() {
 std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
   std::vector<bool> mask(piece.size, false);
   if (piece.kind != PieceKind::function) return mask;
+  if (piece.section->name == ".static_call.text") mask.assign(piece.size, true);  // a trampoline follows its key
   for (const diff::TableEntry& entry : tables_.of(&piece)) {
     const std::string_view table = entry.spec->section;
     const bool no_site = table == "__ex_table" || table == "__bug_table" || table == ".call_sites";
@@ -121,8 +123,8 @@ std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
     for (const elf::Instruction& i : pieces_.code(piece)) {
       if (whole_instruction && i.offset == start) length = i.size;
     }
-    if (entry.spec->site_length)
-      length = static_cast<uint8_t>(entry.section->data[entry.offset + *entry.spec->site_length]);
+    if (entry.layout->site_length)
+      length = static_cast<uint8_t>(entry.section->data[entry.offset + *entry.layout->site_length]);
     for (uint64_t at = start; at < std::min(start + length, piece.size); ++at) mask[at] = true;
   }
   return mask;
@@ -192,7 +194,8 @@ void Reader::compare_content(const Piece& target, const std::string& place, uint
 }
 
 void Reader::compare_string(const Reference& reference, const std::string& place, uint64_t address) {
-  const uint64_t width = std::max<uint64_t>(reference.relocation->symbol->section->entsize, 1);
+  const uint64_t width = std::max<uint64_t>(reference.string_section->entsize, 1);
+  address -= static_cast<uint64_t>(reference.offset);
   const std::vector<std::byte> memory = guest_.memory(address, reference.string.size() + width);
   std::string wanted(reference.string);
   wanted.append(width, '\0');

@@ -3,10 +3,12 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <sstream>
 
 #include "build_pipeline.h"
 #include "kernel/index.h"
 #include "support/error.h"
+#include "support/run.h"
 
 namespace klp::test {
 namespace {
@@ -36,8 +38,17 @@ std::string outputs_of(const vm::LivepatchCheckResult& result) {
   return text;
 }
 
-std::unique_ptr<Livepatch> build_livepatch(Suite& suite, const std::string& patch) {
+/// The program for what the guest's shell cannot do. Static: the guest has no libraries.
+fs::path build_probe(const fs::path& directory) {
+  const fs::path program = directory / "probe";
+  const fs::path source = fs::path(KLP_TEST_GUEST) / "probe.c";
+  run_checked({"gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program.string(), source.string()});
+  return program;
+}
+
+std::unique_ptr<Livepatch> build_livepatch(Suite& suite, const std::string& patch, bool replace) {
   tools::BuildOptions options;
+  options.replace = replace;
   options.kernel.name = suite.kernel().name;
   options.patches = {patch_file(patch)};
   options.work_dir = suite.directory(patch);
@@ -114,20 +125,45 @@ vm::Vm& Suite::machine() {
   options.cpus = 2;
   options.append = "nokaslr";
   options.kernel_modules = {"zram"};
+  options.files = {build_probe(options.directory)};
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
   unbootable_ = false;
   return *vm_;
 }
 
-const Livepatch& Suite::livepatch(const std::string& patch) {
+const Livepatch& Suite::livepatch(const std::string& patch, bool replace) {
   auto& slot = livepatches_[patch];
-  if (slot == nullptr) slot = build_livepatch(*this, patch);
+  if (slot == nullptr) slot = build_livepatch(*this, patch, replace);
   return *slot;
 }
 
 fs::path patch_file(const std::string& name) {
   return fs::path(KLP_TEST_PATCHES) / (name + ".patch");
+}
+
+size_t patched_line(const std::string& patch, const std::string& file, const std::string& text) {
+  Suite& suite = Suite::get();
+  const fs::path directory = suite.directory(patch + "-source"), copy = directory / file;
+  fs::create_directories(copy.parent_path());
+  fs::copy_file(suite.kernel().source / file, copy, fs::copy_options::overwrite_existing);
+  run_checked({"patch", "-p1", "-d", directory.string(), "-i", patch_file(patch).string()});
+  std::istringstream lines(read_file(copy));
+  size_t number = 0, found = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.find(text) == std::string::npos) continue;
+    check(found == 0, "{} has {} several times", file, text);
+    found = number;
+  }
+  check(found != 0, "{} has no {}", file, text);
+  return found;
+}
+
+vm::LivepatchCheck commands(std::vector<std::string> list) {
+  vm::LivepatchCheck check;
+  check.commands = std::move(list);
+  return check;
 }
 
 ReadBackResult read_back_now(const Livepatch& livepatch) {
@@ -140,7 +176,8 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
   machine.copy_in(livepatch.file);
   check.modules = {livepatch.file};
   ReadBackResult memory;
-  check.while_patched = [&](vm::Vm&) {
+  const auto then = check.while_patched;
+  check.while_patched = [&](vm::Vm& vm) {
     try {
       memory = read_back_now(livepatch);
     } catch (const vm::GuestFault&) {
@@ -149,6 +186,7 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
       if (error.status() == ExitStatus::interrupted) throw;
       throw vm::GuestFault(fmt::format("read-back: {}", error.what()));  // so that the livepatch is unloaded
     }
+    if (then) then(vm);
   };
   const vm::LivepatchCheckResult result = vm::check_livepatch(machine, check);
   INFO(outputs_of(result));

@@ -48,10 +48,10 @@ class Suite {
   fs::path directory(const std::string& name) const;
 
   /// The livepatch of test/patches/PATCH.patch, made the way `klp-diff build` does, once. Fails the test when it is
-  /// refused.
-  const Livepatch& livepatch(const std::string& patch);
+  /// refused. Without `replace` (as asked for the first time) it goes on top of the others.
+  const Livepatch& livepatch(const std::string& patch, bool replace = true);
 
-  /// The running guest.
+  /// The running guest. It has /probe (guest/probe.c).
   vm::Vm& machine();
 
   Suite(const Suite&) = delete;
@@ -81,8 +81,14 @@ class Suite {
 /// Path of test/patches/NAME.patch.
 fs::path patch_file(const std::string& name);
 
-/// Takes a livepatch through its life in the guest, read-back included. Fails the test for anything that goes wrong or
-/// that differs.
+/// Line number of the one line of `file` with `text` in it, once test/patches/PATCH.patch is applied.
+size_t patched_line(const std::string& patch, const std::string& file, const std::string& text);
+
+/// Commands for the guest, as a check.
+vm::LivepatchCheck commands(std::vector<std::string> list);
+
+/// Takes a livepatch through its life in the guest, read-back included (before check.while_patched, which must not
+/// throw what Catch throws: use CHECK there, not REQUIRE). Fails the test for anything that goes wrong or that differs.
 vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check);
 
 /// The read-back of a livepatch that is in force now.

@@ -1,0 +1,206 @@
+#include "compiled_pair.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "support/run.h"
+
+namespace klp::test {
+namespace {
+
+// The flags of Linux 6.1 on x86_64 as far as they shape code; no retpolines, so that there are switch tables.
+const std::vector<std::string> kKernelFlags = {"-std=gnu11",
+                                               "-O2",
+                                               "-ffunction-sections",
+                                               "-fdata-sections",
+                                               "-fno-pic",
+                                               "-fno-pie",
+                                               "-mcmodel=kernel",
+                                               "-mno-red-zone",
+                                               "-mno-sse",
+                                               "-mno-mmx",
+                                               "-pg",
+                                               "-mfentry",
+                                               "-fno-asynchronous-unwind-tables",
+                                               "-fno-strict-aliasing",
+                                               "-fno-stack-protector",
+                                               "-fno-common",
+                                               "-fno-omit-frame-pointer",
+                                               "-ffreestanding",
+                                               "-fno-delete-null-pointer-checks",
+                                               "-w"};
+
+std::string program(const std::string& compiler) {
+  return compiler == "gcc" ? "gcc-12" : "clang-14";
+}
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> list;
+  for (std::string word; in >> word;) list.push_back(word);
+  return list;
+}
+
+void expect(Expectations& to, const std::vector<std::string>& all, const std::string& line) {
+  check(!all.empty(), "nothing expected: {}", line);
+  const std::string& kind = all[0];
+  const std::set<std::string> rest(all.begin() + 1, all.end());
+  const auto pair = [&] {
+    check(all.size() == 3, "a code and a symbol are expected: {}", line);
+    return all[1] + " " + all[2];
+  };
+  if (kind == "unchanged") {
+    to.unchanged = true;
+  } else if (kind == "refused") {
+    to.refused.insert(pair());
+  } else if (kind == "note") {
+    to.notes.insert(pair());
+  } else if (kind == "klp") {
+    to.klp.insert(rest.begin(), rest.end());
+  } else if (kind == "string") {
+    to.strings.insert(rest.begin(), rest.end());
+  } else if (kind == "no-klp") {
+    to.no_klp.insert(rest.begin(), rest.end());
+  } else {
+    static const std::set<std::string> kSets = {"changed", "new", "removed", "bundled", "lifted", "data"};
+    check(kSets.count(kind) == 1, "unknown expectation: {}", line);
+    to.sets[kind].insert(rest.begin(), rest.end());
+  }
+}
+
+void read_line(PairSource& to, const std::string& line) {
+  const size_t colon = line.find(':');
+  const std::string key = line.substr(0, colon);
+  const std::vector<std::string> values = words(line.substr(colon + 1));
+  if (key == "compilers") {
+    to.compilers = values;
+  } else if (key == "flags") {
+    to.flags = values;
+  } else if (key == "stable-numbers") {
+    to.stable_numbers = true;
+  } else if (key == "patched-flags") {
+    to.patched_flags = values;
+  } else {
+    for (const char* compiler : {"gcc", "clang"}) {
+      if (key == "or-refused") to.expected[compiler].or_refused.insert(values.at(0) + " " + values.at(1));
+      if (key == "expect" || key == fmt::format("expect({})", compiler)) expect(to.expected[compiler], values, line);
+    }
+  }
+}
+
+std::string set_difference_text(const std::string& what, const std::set<std::string>& expected,
+                                const std::set<std::string>& found) {
+  if (expected == found) return {};
+  return fmt::format("{}: expected [{}], found [{}]\n", what, fmt::join(expected, ", "), fmt::join(found, ", "));
+}
+
+bool has_text(const diff::PatchObject& plan, std::string_view text) {
+  return std::any_of(plan.sections.begin(), plan.sections.end(), [&](const diff::PlanSection& section) {
+    const std::string_view bytes(reinterpret_cast<const char*>(section.data.data()), section.data.size());
+    return bytes.find(text) != std::string_view::npos;
+  });
+}
+
+/// Functions that are gone and notes alone need no module.
+bool must_change(const Expectations& expected) {
+  if (!expected.refused.empty()) return true;
+  return std::any_of(expected.sets.begin(), expected.sets.end(),
+                     [](const auto& set) { return set.first != "removed" && !set.second.empty(); });
+}
+
+}  // namespace
+
+PairSource read_pair_source(const fs::path& file) {
+  PairSource source;
+  source.file = file;
+  source.compilers = {"gcc", "clang"};
+  std::istringstream text(read_file(file));
+  for (std::string line; std::getline(text, line);) {
+    for (const char* key :
+         {"compilers:", "flags:", "patched-flags:", "expect:", "expect(", "or-refused:", "stable-numbers:"}) {
+      if (line.starts_with(std::string("// ") + key)) read_line(source, line.substr(3));
+    }
+  }
+  for (const std::string& compiler : source.compilers)
+    check(source.expected.count(compiler) == 1, "{}: expects nothing for {}", file.string(), compiler);
+  return source;
+}
+
+std::vector<PairSource> all_pair_sources() {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(KLP_TEST_PAIRS)) {
+    if (entry.path().extension() == ".c") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<PairSource> sources;
+  for (const fs::path& file : files) sources.push_back(read_pair_source(file));
+  return sources;
+}
+
+bool has_compiler(const std::string& compiler) {
+  return find_program(program(compiler)).has_value();
+}
+
+CompiledPair compile_pair(const PairSource& source, const std::string& compiler, const fs::path& work, bool debug) {
+  const auto compile = [&](const std::string& name, bool patched) {
+    std::vector<std::string> command = {program(compiler)};
+    command.insert(command.end(), kKernelFlags.begin(), kKernelFlags.end());
+    if (compiler == "gcc") {
+      command.insert(command.end(), {"-mrecord-mcount", "-fno-allow-store-data-races"});
+    } else {
+      command.push_back("-fno-addrsig");  // a section that names symbols by index: cannot be copied
+    }
+    if (debug) command.push_back("-g");
+    command.insert(command.end(), source.flags.begin(), source.flags.end());
+    if (patched) command.insert(command.end(), source.patched_flags.begin(), source.patched_flags.end());
+    if (patched) command.push_back("-DPATCHED");
+    const fs::path object = work / name;
+    command.insert(command.end(), {"-c", "-o", object.string(), source.file.filename().string()});
+    RunOptions options;
+    options.directory = source.file.parent_path();
+    run_checked(command, options);
+    return elf::ElfObject::read(object);
+  };
+  return {compile("original.o", false), compile("patched.o", true)};
+}
+
+std::string mismatches(const Expectations& expected, const diff::UnitResult& result) {
+  std::string text;
+  const std::set<std::string> refusals = refusals_of(result);
+  if (refusals.size() == 1 && expected.or_refused.count(*refusals.begin()) != 0) return {};
+  if (expected.unchanged) {
+    if (result.changed || !result.functions.empty() || !result.data.empty()) text += "expected no change\n";
+  } else if (result.changed != must_change(expected)) {
+    text += result.changed ? "expected no changed code\n" : "expected a change\n";
+  }
+  for (const char* kind : {"changed", "new", "removed", "bundled", "lifted"}) {
+    const auto found = expected.sets.find(kind);
+    if (found == expected.sets.end() && result.findings.has_refusal()) continue;
+    text += set_difference_text(kind, found == expected.sets.end() ? std::set<std::string>() : found->second,
+                                functions_of(result, kind));
+  }
+  if (const auto data = expected.sets.find("data"); data != expected.sets.end())
+    text += set_difference_text("data", data->second, data_of(result));
+  text += set_difference_text("refused", expected.refused, refusals_of(result));
+  std::set<std::string> findings;
+  for (const Finding& f : result.findings.list()) findings.insert(f.code + " " + plain_data_name(f.symbol));
+  for (const std::string& note : expected.notes) {
+    if (findings.count(note) == 0) text += fmt::format("no finding {}\n", note);
+  }
+  for (const std::string& string : expected.strings) {
+    if (!has_text(result.plan, string)) text += fmt::format("no text {}\n", string);
+  }
+  const std::set<std::string> klp = klp_names(result);
+  for (const std::string& name : expected.klp) {
+    if (klp.count(name) == 0) text += fmt::format("no klp relocation to {}\n", name);
+  }
+  for (const std::string& name : expected.no_klp) {
+    if (klp.count(name) != 0) text += fmt::format("a klp relocation to {}\n", name);
+  }
+  return text;
+}
+
+}  // namespace klp::test

@@ -1,0 +1,65 @@
+// C files of test/integration/properties/pairs: each is compiled twice, without and with -DPATCHED, as kernels are, and
+// says in its comments what must come out.
+//
+//   // compilers: gcc            only this one (default: gcc clang)
+//   // flags: -fcommon           for both versions; patched-flags: for the patched one
+//   // stable-numbers: yes       the numbers in names mean something: they are not changed by the tests of
+//   transformations
+//   // expect: changed f g       exactly these are changed; likewise new, removed, bundled, and data (what is carried)
+//   // expect: unchanged         nothing is: no function, no data, no refusal
+//   // expect: refused CODE SYMBOL    exactly the refusals so listed; without any, there must be none
+//   // or-refused: CODE SYMBOL      this refusal (alone) instead of all that is expected is safe, too
+//   // expect: note CODE SYMBOL       there is such a finding
+//   // expect: string TEXT      the module has this text (no blanks)
+//   // expect: klp a b           klp relocations refer to these (among others)
+//   // expect: no-klp a b        and to none of these
+//   // expect(clang): ...        for one compiler only
+//
+// Names are written without the compiler's numbers and, for clang's static locals, without the function's name.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "elf/elf_object.h"
+#include "support/files.h"
+#include "unit_pair.h"
+
+namespace klp::test {
+
+struct Expectations {
+  bool unchanged = false;
+  std::map<std::string, std::set<std::string>> sets;  ///< "changed", "new", "removed", "bundled", "data"
+  std::set<std::string> refused, or_refused, notes, klp, no_klp, strings;
+};
+
+struct PairSource {
+  fs::path file;
+  std::vector<std::string> compilers, flags, patched_flags;
+  bool stable_numbers = false;
+  std::map<std::string, Expectations> expected;  ///< by compiler
+};
+
+/// Error naming the line for a comment that is not understood.
+PairSource read_pair_source(const fs::path& file);
+
+/// All of the directory, by name.
+std::vector<PairSource> all_pair_sources();
+
+/// Whether the compiler ("gcc", "clang") is installed.
+bool has_compiler(const std::string& compiler);
+
+struct CompiledPair {
+  elf::ElfObject original, patched;
+};
+
+/// Compiles both versions in `work`; Error with the compiler's messages when it fails. `debug`: with DWARF.
+CompiledPair compile_pair(const PairSource& source, const std::string& compiler, const fs::path& work, bool debug);
+
+/// What is not as expected, one line each; empty when all is.
+std::string mismatches(const Expectations& expected, const diff::UnitResult& result);
+
+}  // namespace klp::test

@@ -1,0 +1,170 @@
+// Callbacks, shadow variables and system states: what the macros for patch authors do in the running kernel.
+#include <catch2/catch.hpp>
+
+#include <sstream>
+
+#include "vm_suite.h"
+
+using namespace klp;
+using namespace klp::test;
+using Catch::Matchers::Contains;
+using Events = std::vector<std::string>;
+
+namespace {
+
+/// What callbacks and the livepatch core said, in order: "pre_patch vmlinux", "starting patching".
+Events events(const std::string& messages) {
+  Events result;
+  std::istringstream lines(messages);
+  for (std::string line; std::getline(lines, line);) {
+    for (const char* marker : {"told of ", "starting ", "unloading module ", "loading module "}) {
+      const size_t at = line.find(marker);
+      if (at == std::string::npos) continue;
+      const std::string skipped = marker == std::string("told of ") ? marker : "";
+      result.push_back(line.substr(at + skipped.size()));
+      break;
+    }
+  }
+  return result;
+}
+
+vm::LivepatchCheck reading_version() {
+  vm::LivepatchCheck check;
+  check.commands = {"cat /proc/version"};
+  return check;
+}
+
+std::string copied_in(const Livepatch& livepatch) {
+  Suite::get().machine().copy_in(livepatch.file);
+  return "/" + livepatch.file.filename().string();
+}
+
+/// Loads a livepatch and waits until it is in force.
+void load(const Livepatch& livepatch) {
+  vm::Vm& machine = Suite::get().machine();
+  const auto said =
+      machine.run(fmt::format("insmod {} && for i in $(seq 600); do [ $(cat /sys/kernel/livepatch/{}/transition) = 0 ] "
+                              "&& exit 0; usleep 50000; "
+                              "done; exit 1",
+                              copied_in(livepatch), livepatch.name));
+  INFO(said.output << machine.console_tail());
+  REQUIRE(said.status == 0);
+}
+
+void disable_and_unload(const std::string& name) {
+  vm::Vm& machine = Suite::get().machine();
+  const auto said =
+      machine.run(fmt::format("echo 0 >/sys/kernel/livepatch/{0}/enabled; for i in $(seq 600); do rmmod {0} "
+                              "2>/dev/null && exit 0; usleep 50000; "
+                              "done; exit 1",
+                              name));
+  INFO(machine.console_tail());
+  REQUIRE(said.status == 0);
+}
+
+/// The kernel's words when it refuses to load a livepatch; the present state of things must not change.
+std::string refused(const Livepatch& livepatch) {
+  vm::Vm& machine = Suite::get().machine();
+  const std::string state = "ls /sys/kernel/livepatch; cat /proc/version; grep -c . /proc/modules";
+  const std::string before = machine.run(state).output;
+  const std::string file = copied_in(livepatch);
+  machine.new_kernel_messages();
+  CHECK(machine.run("insmod " + file).status != 0);
+  const std::string messages = machine.new_kernel_messages();
+  INFO(messages);
+  CHECK(machine.run(state).output == before);
+  CHECK_THAT(messages, !Contains("WARNING") && !Contains("BUG") && !Contains("Call Trace"));
+  return messages;
+}
+
+}  // namespace
+
+TEST_CASE("callbacks of vmlinux and of a module, in the documented order", "[vm]") {
+  const std::string style = GENERATE(std::string("kpatch"), std::string("klp-build"));
+  CAPTURE(style);
+  const Livepatch& livepatch = Suite::get().livepatch("callbacks-" + style);
+  vm::LivepatchCheck check = reading_version();
+  const auto said = [](const std::string& kind, const std::string& object) { return kind + " " + object; };
+  // Objects with functions come first, and kpatch's patch has one of vmlinux; the others in the order of the units.
+  const std::string first = style == "kpatch" ? "vmlinux" : "zram", second = style == "kpatch" ? "zram" : "vmlinux";
+  SECTION("loaded before the livepatch") {
+    check.modules_before = {"zram"};
+    const auto result = run_livepatch(livepatch, check);
+    CHECK(result.outputs.at(0).patched == (style == "kpatch" ? "patched " : "") + result.outputs.at(0).before);
+    CHECK(events(result.messages) == Events{said("pre_patch", first), said("pre_patch", second),
+                                            "starting patching transition", said("post_patch", first),
+                                            said("post_patch", second), said("pre_unpatch", first),
+                                            said("pre_unpatch", second), "starting unpatching transition",
+                                            said("post_unpatch", first), said("post_unpatch", second)});
+  }
+  if (style != "kpatch") return;  // what comes is the kernel's doing, the same for both
+  SECTION("loaded after it, and gone before it") {
+    check.modules_after = {"zram"};
+    check.commands = {"[ ! -d /sys/module/zram ] || rmmod zram"};
+    const auto result = run_livepatch(livepatch, check);
+    CHECK(result.outputs.at(0).patched_status == 0);
+    CHECK(events(result.messages) ==
+          Events{said("pre_patch", "vmlinux"), "starting patching transition", said("post_patch", "vmlinux"),
+                 "loading module 'zram'", said("pre_patch", "zram"), said("post_patch", "zram"),
+                 said("pre_unpatch", "zram"), "unloading module 'zram'", said("post_unpatch", "zram"),
+                 said("pre_unpatch", "vmlinux"), "starting unpatching transition", said("post_unpatch", "vmlinux")});
+  }
+}
+
+TEST_CASE("a pre-patch callback that fails keeps the livepatch out", "[vm]") {
+  const std::string messages = refused(Suite::get().livepatch("callback-fails"));
+  const Events said = events(messages);
+  REQUIRE_FALSE(said.empty());
+  for (const std::string& event : said) CHECK(event == "pre_patch vmlinux");  // insmod tries twice
+  CHECK_THAT(messages, Contains("pre-patch callback failed for object 'vmlinux'"));
+}
+
+TEST_CASE("shadow variables live until the livepatch goes", "[vm]") {
+  const Livepatch& livepatch = Suite::get().livepatch("shadow-variable");
+  vm::LivepatchCheck check;
+  check.commands = {"head -n 1 /proc/version; head -n 1 /proc/version; head -n 1 /proc/version"};
+  for (int round = 0; round < 2; ++round) {  // one that was not freed would go on counting
+    const auto result = run_livepatch(livepatch, check);
+    CHECK_THAT(result.outputs.at(0).before, !Contains("read"));
+    CHECK(result.outputs.at(0).patched == "read 1 note 1\nread 2 note 0\nread 3 note 1\n");
+    CHECK_THAT(result.messages, Contains("livepatch: freed a count of 3"));
+  }
+}
+
+TEST_CASE("a state over an upgrade by atomic replace", "[vm]") {
+  Suite& suite = Suite::get();
+  const Livepatch& first = suite.livepatch("state-version-1");
+  const Livepatch& second = suite.livepatch("state-version-2");
+  const Livepatch& without = suite.livepatch("meminfo-string");
+  vm::Vm& machine = suite.machine();
+  machine.new_kernel_messages();
+  const std::string before = machine.run("cat /proc/version").output;
+
+  load(first);
+  CHECK(machine.run("cat /proc/version").output == "greeting by 1: set up by version 1\n" + before);
+  CHECK_THAT(refused(without), Contains("is not compatible with the already installed livepatches"));
+  load(second);
+  CHECK(machine.run("cat /proc/version").output == "greeting by 2: set up by version 1\n" + before);
+  const std::string upgrade = machine.new_kernel_messages();
+  CHECK_THAT(upgrade, Contains("taken over from version 1: set up by version 1") && !Contains("freed by"));
+  REQUIRE(machine.run("n=0; until rmmod " + first.name + "; do n=$((n+1)); [ $n = 50 ] && exit 1; usleep 100000; done")
+              .status == 0);
+  CHECK_THAT(refused(first), Contains("is not compatible with the already installed livepatches"));
+  CHECK_THAT(refused(without), Contains("is not compatible with the already installed livepatches"));
+
+  disable_and_unload(second.name);
+  const std::string end = machine.new_kernel_messages();
+  CHECK_THAT(end, Contains("freed by version 2") && !Contains("freed by version 1"));
+  CHECK(machine.run("cat /proc/version").output == before);
+  CHECK(vm::trouble_in(end).empty());
+}
+
+TEST_CASE("a system call by kpatch's macro", "[vm]") {
+  const Livepatch& livepatch = Suite::get().livepatch("syscall-kpatch");
+  vm::LivepatchCheck check;
+  check.commands = {"(umask 022; umask)"};
+  const auto result = run_livepatch(livepatch, check);
+  CHECK(result.outputs.at(0).before == "0022\n");
+  CHECK(result.outputs.at(0).patched == "0023\n");
+  CHECK(result.outputs.at(0).after == "0022\n");
+}

@@ -1,0 +1,100 @@
+#include "pair_source.h"
+
+#include "kernel/patch_set.h"
+#include "kernel/tree_pairs.h"
+#include "kernel/workspace.h"
+#include "support/files.h"
+
+namespace klp::tools {
+namespace {
+
+class Patches : public PairSource {
+ public:
+  explicit Patches(const BuildOptions& options) : options_(options) {}
+
+  std::string name() const override { return options_.patches.front().stem().string(); }
+
+  void read_input() override {
+    named_ = with_hint("give unified diffs (git diff, git format-patch, diff -ru) whose paths lie in the kernel tree",
+                       [&] { return kernel::read_patches(options_.patches); });
+  }
+
+  bool find_pairs(const kernel::Kernel& kernel, const kernel::KernelIndex& index,
+                  const std::filesystem::path& directory, report::PhaseClock& clock, std::vector<UnitPair>& pairs,
+                  Findings& findings) override {
+    clock.begin("patch");
+    kernel::check_paths(named_, findings);
+    std::filesystem::create_directories(directory / "tree");
+    // The pairs lie in its directory, but nothing of the workspace itself is needed once they are there.
+    kernel::Workspace workspace(kernel, index, directory / "tree");
+    Findings of_applying;
+    const std::vector<kernel::TouchedFile> touched = workspace.apply(options_.patches, of_applying);
+    findings.add(of_applying);
+    // A half-applied patch says nothing about the rest; what the paths alone speak against leaves the rest worth a
+    // look.
+    if (of_applying.has_refusal()) return false;
+    const auto units = workspace.units_to_compile(touched, findings);
+    clock.begin("compile");
+    for (const kernel::CompiledUnit& compiled :
+         workspace.compile(units, touched, {options_.jobs, options_.use_cache}, findings)) {
+      pairs.push_back({compiled.unit, compiled.original, compiled.patched, {}});
+      if (!compiled.line_marks)
+        pairs.back().notes.push_back(
+            "compiled without #line marks: functions that only use __LINE__ may count as changed");
+    }
+    return true;
+  }
+
+  std::pair<std::string, std::string> origin() const override {
+    std::string digests;
+    for (const auto& patch : options_.patches)
+      digests += (digests.empty() ? "" : ",") + sha256_file(patch).substr(0, 16);
+    return {"klp_diff_patches", digests};
+  }
+
+  bool reports_unchanged() const override { return true; }
+
+ private:
+  const BuildOptions& options_;
+  std::vector<kernel::TouchedFile> named_;
+};
+
+class Trees : public PairSource {
+ public:
+  explicit Trees(const BuildOptions& options) : trees_{options.original_tree, options.patched_tree} {}
+
+  std::string name() const override {
+    std::error_code error;
+    return fs::weakly_canonical(trees_.patched, error).filename().string();  // "." and "x/" have a name then
+  }
+
+  void read_input() override {}
+
+  bool find_pairs(const kernel::Kernel& kernel, const kernel::KernelIndex& index, const std::filesystem::path&,
+                  report::PhaseClock& clock, std::vector<UnitPair>& pairs, Findings& findings) override {
+    clock.begin("pair");
+    kernel::check_trees(trees_, kernel, findings);
+    for (const kernel::TreePair& pair : kernel::pair_trees(trees_, index, findings).differing)
+      pairs.push_back({pair.unit, pair.original, pair.patched, {}});
+    return true;
+  }
+
+  /// No digest: objects hold the path of the directory that they were compiled in, and the same change shall give the
+  /// same module.
+  std::pair<std::string, std::string> origin() const override { return {"klp_diff_trees", "1"}; }
+
+  /// Many units differ in nothing that counts.
+  bool reports_unchanged() const override { return false; }
+
+ private:
+  kernel::BuildTrees trees_;
+};
+
+}  // namespace
+
+std::unique_ptr<PairSource> make_pair_source(const BuildOptions& options) {
+  if (!options.patched_tree.empty()) return std::make_unique<Trees>(options);
+  return std::make_unique<Patches>(options);
+}
+
+}  // namespace klp::tools
