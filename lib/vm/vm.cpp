@@ -78,8 +78,12 @@ void write_initramfs(const kernel::Kernel& kernel, const VmOptions& options) {
 }
 
 std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOptions& options) {
-  // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited.
-  const std::string parameters = "console=ttyS0,115200 ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init";
+  // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited. The watchdogs
+  // get minutes instead of seconds: an emulated processor stands still whenever the host is busy or paused, and a guest
+  // that really hangs runs into our own limits.
+  const std::string parameters =
+      "console=ttyS0,115200 ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init watchdog_thresh=60 "
+      "rcupdate.rcu_cpu_stall_timeout=300";
   // clang-format off
   return {"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
           "-display", "none",
@@ -167,7 +171,10 @@ void Vm::State::fault(const std::string& message) {
   alive = false;
   qemu.end();
   refresh_console();
-  throw GuestFault(message, tail_of(console, 30));
+  // A stack dump pushes its own first line out of the tail.
+  const std::vector<std::string> trouble = trouble_in(console.substr(std::min(reported, console.size())));
+  throw GuestFault(trouble.empty() ? message : message + "; the kernel reports: " + trouble.front(),
+                   tail_of(console, 30));
 }
 
 void Vm::State::died(const std::string& what) {

@@ -43,7 +43,7 @@ struct VmOptions {
   std::vector<std::filesystem::path> files;  ///< copied into the guest's / (livepatches, test modules, programs)
   std::vector<std::string>
       kernel_modules;  ///< the kernel's own modules that shall be there for modprobe (with what they need)
-  std::chrono::seconds boot_limit{120};
+  std::chrono::seconds boot_limit{300};
   std::chrono::seconds time_limit{0};  ///< of the VM's whole life, boot included; 0: none
 };
 
@@ -65,7 +65,7 @@ class Vm {
 
   /// Runs a shell command in the guest. GuestFault when it does not end within `limit` or within the VM's life, or the
   /// guest dies (with the console's tail); the VM is of no use then.
-  GuestResult run(const std::string& command, std::chrono::seconds limit = std::chrono::seconds(60));
+  GuestResult run(const std::string& command, std::chrono::seconds limit = std::chrono::seconds(180));
 
   /// Copies a file into the running guest's / (for files that came into being after the boot). 100 KB take about 1 s.
   void copy_in(const std::filesystem::path& file);

@@ -21,7 +21,7 @@ std::string lives(const std::string& name, const std::string& file, unsigned cou
 fail() {{ echo "round $round: $1"; exit 1; }}
 wait_for() {{
   n=0
-  until eval "$1"; do n=$((n+1)); [ $n -gt 600 ] && fail "waited for $1"; usleep 50000; done
+  until eval "$1"; do n=$((n+1)); [ $n -gt 4000 ] && fail "waited for $1"; usleep 50000; done
 }}
 dir=/sys/kernel/livepatch/{0}
 for round in $(seq {2}); do
@@ -49,8 +49,9 @@ TEST_CASE("enabled and disabled 20 times under load", "[vm]") {
   const auto first = run_livepatch(livepatch, check);  // with read-back
   CHECK(first.outputs.at(0).patched == "1\n");
 
+  // 60 s on an idle machine; the limit is there for a guest that hangs, not for a slow host.
   const auto rest =
-      machine.run(lives(livepatch.name, livepatch.file.filename().string(), 19), std::chrono::seconds(150));
+      machine.run(lives(livepatch.name, livepatch.file.filename().string(), 19), std::chrono::seconds(900));
   machine.run("touch /tmp/stop");
   const std::string messages = machine.new_kernel_messages();
   INFO(rest.output << messages);
