@@ -7,6 +7,7 @@
 #include "diff/compare.h"
 #include "diff/escapes.h"
 #include "diff/plan.h"
+#include "diff/roots.h"
 #include "diff/section_use.h"
 #include "diff/unnamed_entries.h"
 #include "elf/debug_info.h"
@@ -21,13 +22,6 @@ std::string file_symbol(const elf::ElfObject& object) {
     if (s.type == elf::kSttFile && !s.name.empty()) return std::string(s.name);
   }
   return {};
-}
-
-bool is_init(const Piece& piece) {
-  return is_init_section(piece.section->name);
-}
-bool is_exit(const Piece& piece) {
-  return is_exit_section(piece.section->name);
 }
 
 /// All of one unit's analysis; the members are the phases' values, made in this order and const afterwards.
@@ -52,7 +46,6 @@ class UnitAnalysis {
     report_identity();
     read_marks();
     choose_roots();
-    choose_callbacks();
     report_data_changes();
     report_lost_additions();
     report_new_start_calls();
@@ -60,8 +53,8 @@ class UnitAnalysis {
     report_line_changes();
     report_removed_locals();
     // Fence: the roots are final. From here on "is this function replaced?" has one answer.
-    if (!roots_.empty() || !marks_.states.empty()) plan_module();
-    result_.changed = !roots_.empty() || !marks_.states.empty() || result_.findings.has_refusal();
+    if (!chosen_.roots.empty() || !marks_.states.empty()) plan_module();
+    result_.changed = !chosen_.roots.empty() || !marks_.states.empty() || result_.findings.has_refusal();
     if (result_.changed) report_identity_findings();
     return std::move(result_);
   }
@@ -69,8 +62,8 @@ class UnitAnalysis {
  private:
   void refuse(std::string code, std::string_view symbol, std::string message, std::string hint,
               Severity severity = Severity::refusal) {
-    result_.findings.add(
-        {severity, std::move(code), in_.object, in_.unit, std::string(symbol), std::move(message), std::move(hint)});
+    UnitFindings{in_.object, in_.unit, result_.findings}.add(std::move(code), symbol, std::move(message),
+                                                             std::move(hint), severity);
   }
 
   void report_identity() {
@@ -102,118 +95,17 @@ class UnitAnalysis {
     }
   }
 
-  /// Whether the author has this change left out, which the report says.
   bool is_ignored(const Piece& piece, std::string_view reason) {
-    if (!marks_.ignores(patched_, piece)) return false;
-    refuse("ignored-change", piece.name(),
-           fmt::format("left out as the patch says (KPATCH_IGNORE_{}): {}",
-                       marks_.ignored_sections.count(piece.section->name) != 0 ? "SECTION" : "FUNCTION", reason),
-           "", Severity::warning);
-    return true;
-  }
-
-  /// Callbacks are carried with all they need, and called by the livepatch core only.
-  void choose_callbacks() {
-    std::map<const Piece*, std::string> reasons;
-    for (const AuthorMarks::Callback& callback : marks_.callbacks) {
-      if (correlation_.original_of(callback.function) != nullptr) {
-        refuse("callback", callback.function->name(),
-               fmt::format("the {} is a function that the kernel has already", callback_text(callback.kind)),
-               "make it a new function, which may call the other one");
-        continue;
-      }
-      std::string& reason = reasons[callback.function];
-      reason += (reason.empty() ? "" : " and ") + callback_text(callback.kind);
-      callbacks_.emplace_back(callback.function, callback.kind);
-    }
-    for (const auto& [function, kind] : callbacks_) {
-      if (const auto reason = reasons.extract(function)) roots_.push_back({function, reason.mapped()});
-    }
+    const UnitFindings findings{in_.object, in_.unit, result_.findings};
+    return leave_out(marks_, patched_, piece, reason, findings);
   }
 
   void choose_roots() {
-    for (const FunctionChange& change : changes_.functions) {
-      const Piece& piece = *change.patched;
-      if (is_ignored(piece, change.reason)) continue;
-      const bool was_init = change.original != nullptr && is_init(*change.original);
-      const bool was_exit = change.original != nullptr && is_exit(*change.original);
-      if (is_init(piece) || is_exit(piece) || was_init || was_exit) {
-        const bool init = is_init(piece) || was_init;
-        refuse(init ? "init-code" : "exit-code", piece.name(),
-               fmt::format("{} {}: {}", init ? "__init function" : "__exit function",
-                           change.original != nullptr ? "changed" : "added", change.reason),
-               init ? "it has already run; move what a running kernel needs into a callback"
-                    : "it cannot be redirected; leave it out of the patch");
-      } else if (change.kind == FunctionChange::Kind::added) {
-        if (refuse_moved(piece)) continue;
-        if (is_wanted(piece)) roots_.push_back({&piece, new_global_reason("function")});
-      } else if (is_overridden(*change.original)) {
-        refuse("identity-mismatch", piece.name(),
-               "the change is in a weak function that the shipped kernel overrides: it has no effect and is left out",
-               "", Severity::warning);
-      } else {
-        add_root(change);
-      }
-    }
-    choose_new_data();
+    const Identity* identity = identity_ ? &*identity_ : nullptr;
+    chosen_ = diff::choose_roots(
+        {&in_, &original_, &patched_, &patched_tables_, &correlation_, &changes_, identity, &marks_}, result_.findings);
     for (const Piece* removed : changes_.removed_functions)
       add_function(*removed, "removed", false, 0, removed->size, 0, {"no longer in the patched source"});
-  }
-
-  bool is_wanted(const Piece& piece) const {
-    const auto wanted = [&](const elf::Symbol* s) {
-      return !s->is_local() && (in_.carry_new_globals || in_.wanted.count(s->name) != 0);
-    };
-    return wanted(piece.symbol) || std::any_of(piece.aliases.begin(), piece.aliases.end(), wanted);
-  }
-
-  std::string new_global_reason(std::string_view what) const {
-    return fmt::format("new {}, {}", what,
-                       in_.carry_new_globals ? "global: another file may use it" : "used by another file of the patch");
-  }
-
-  /// New variables that other units refer to, though perhaps nothing that changes here does.
-  void choose_new_data() {
-    for (const Piece& piece : patched_.all()) {
-      if (piece.kind != PieceKind::object || correlation_.original_of(&piece) != nullptr ||
-          patched_tables_.is_table(*piece.section) || is_author_mark(*piece.section))
-        continue;
-      if (is_init(piece) || is_exit(piece) || refuse_moved(piece)) continue;
-      if (is_wanted(piece)) roots_.push_back({&piece, new_global_reason("variable")});
-    }
-  }
-
-  /// A global that is new in this unit but not in the kernel was moved here, or takes the place of a weak one: a second
-  /// copy would split a variable's state, and nothing would call a function's.
-  bool refuse_moved(const Piece& piece) {
-    if (in_.shipped == nullptr || piece.symbol->is_local()) return false;
-    const elf::Symbol* there = in_.shipped->maybe_global(piece.symbol->name);
-    if (there == nullptr || !there->is_defined()) return false;
-    if (is_init_section(there->section->name)) return false;  // it is gone; this one takes its name
-    refuse(
-        "ambiguous-symbol", piece.name(),
-        fmt::format("new in this file, but {} has a symbol of this name already: moved here, or overriding a weak one",
-                    in_.object),
-        "leave it where it was");
-    return true;
-  }
-
-  bool is_overridden(const Piece& original) const {
-    const FunctionIdentity* identity = identity_ ? identity_->of(&original) : nullptr;
-    return identity != nullptr && identity->state == IdentityState::overridden;
-  }
-
-  void add_root(const FunctionChange& change) {
-    const Piece& original = *change.original;
-    if (!patched_.arch().has_ftrace_site(original.data(), original_.relocations(original), original.offset)) {
-      refuse("not-traceable", change.patched->name(),
-             fmt::format("changed ({}), but it has no ftrace site to redirect it at", change.reason),
-             "change its callers instead: functions marked notrace or inline, and files built without -pg, cannot be "
-             "redirected");
-      return;
-    }
-    roots_.push_back({change.patched, change.reason});
-    context_.replaced.insert(change.patched);
   }
 
   void report_data_changes() {
@@ -314,6 +206,7 @@ class UnitAnalysis {
 
   void plan_module() {
     context_.patched = &patched_;
+    context_.replaced = chosen_.replaced;
     context_.correlation = &correlation_;
     context_.debug = &patched_debug_;
     context_.identity = identity_ ? &*identity_ : nullptr;
@@ -335,9 +228,9 @@ class UnitAnalysis {
     input.source = file_symbol(*in_.patched);
     input.wanted = in_.wanted;
     input.keep_new_globals = in_.carry_new_globals;
-    input.callbacks = callbacks_;
+    input.callbacks = chosen_.callbacks;
     input.states = marks_.states;
-    input.carried = close(patched_, patched_tables_, policy, roots_);
+    input.carried = close(patched_, patched_tables_, policy, chosen_.roots);
     name_replaced(input);
     check_carried(input.carried);
     const bool escapes = find_escapes(patched_, policy, input.carried, in_.object, in_.unit, result_.findings);
@@ -351,7 +244,7 @@ class UnitAnalysis {
 
   /// Old name and position of every replaced function, from the shipped binary.
   void name_replaced(PlanInput& input) {
-    for (const Root& root : roots_) {
+    for (const Root& root : chosen_.roots) {
       const Piece* original = correlation_.original_of(root.piece);
       if (original == nullptr) continue;
       const elf::Symbol* shipped = identity_ ? identity_->shipped_symbol(*original) : nullptr;
@@ -446,9 +339,8 @@ class UnitAnalysis {
   ChangeSet changes_;
   std::optional<Identity> identity_;
   ReferenceContext context_;
-  std::vector<Root> roots_;
+  Roots chosen_;
   AuthorMarks marks_;
-  std::vector<std::pair<const Piece*, elf::CallbackKind>> callbacks_;
   UnitResult result_;
 };
 
