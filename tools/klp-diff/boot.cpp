@@ -15,6 +15,7 @@
 #include "support/log.h"
 #include "support/progress.h"
 #include "vm/livepatch_check.h"
+#include "vm/livepatch_queue.h"
 #include "vm/vm.h"
 
 namespace klp::tools {
@@ -30,6 +31,7 @@ struct BootOptions {
   unsigned cpus = 2;
   unsigned memory_mib = 1024;
   unsigned timeout_s = 120;
+  bool each = false;
 };
 
 constexpr const char* description =
@@ -50,6 +52,12 @@ named with --file, and the livepatches, lie in /.
 
 Standard output has a block for each command and the kernel's livepatch messages.
 
+With --each, every livepatch goes through steps 3 to 5 on its own, in one VM, which is booted again only after a failure.
+The modules that a livepatch patches are loaded before it where the kernel can load them; what belongs to the others
+stays to be applied later ("late"). --timeout is then for each step. Standard output has one line for each livepatch,
+with four fields between tabs: its file, "applied", "late" (the same, but not all patched modules were there) or
+"failed", the modules that were not there, and the reason.
+
 Exit status: 0 when all went well. 1 when the kernel refused a module (its reason is shown), a transition stalled (the
 tasks that block it are shown), a command did not end, the VM's time limit passed, or the kernel reported an oops, a
 warning, a lockup or a livepatch error; the end of the console follows. 4 when something needed is missing: QEMU, busybox,
@@ -59,7 +67,8 @@ Needs the packages qemu-system-x86 and busybox-static.
 
 Examples:
   klp-diff boot livepatch_fix.ko -k debian:6.1-cloud-amd64 --run 'grep Chunk /proc/meminfo'
-  klp-diff boot livepatch_xfs.ko -k debian:6.1-cloud-amd64 --module-after xfs --run 'dmesg | tail -n 3')";
+  klp-diff boot livepatch_xfs.ko -k debian:6.1-cloud-amd64 --module-after xfs --run 'dmesg | tail -n 3'
+  klp-diff boot --each -k debian:6.1-cloud-amd64 out/*.ko)";
 
 void check_files(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) {
@@ -118,12 +127,41 @@ void print_result(const vm::LivepatchCheckResult& result, bool color) {
   std::fflush(stdout);
 }
 
+/// One line of the queue's output; kept in step with scripts/corpus.
+void print_queue_result(const vm::QueueResult& result) {
+  std::string late, reason = vm::one_line(result.check.failure);
+  for (const auto& [module, why] : result.late) {
+    late += (late.empty() ? "" : " ") + module;
+    reason += fmt::format("{}{}: {}", reason.empty() ? "" : "; ", module, why);
+  }
+  const char* outcome = !result.check.good ? "failed" : late.empty() ? "applied" : "late";
+  fmt::print("{}\t{}\t{}\t{}\n", result.livepatch.string(), outcome, late, reason);
+  std::fflush(stdout);
+  if (result.check.good || result.check.console_tail.empty()) return;
+  fmt::print(stderr, "klp-diff: {}\n  the console's last lines:\n{}", result.check.failure, result.check.console_tail);
+}
+
+ExitStatus run_each(const BootOptions& options, const kernel::Kernel& kernel, const fs::path& directory) {
+  vm::QueueOptions queue;
+  queue.vm = vm_options(options, directory);
+  queue.vm.files = options.files;
+  queue.vm.time_limit = std::chrono::seconds(0);
+  queue.limit = std::chrono::seconds(options.timeout_s);
+  bool good = true;
+  vm::run_livepatch_queue(kernel, options.livepatches, queue, [&](const vm::QueueResult& result) {
+    good = good && result.check.good;
+    print_queue_result(result);
+  });
+  return good ? ExitStatus::ok : ExitStatus::refused;
+}
+
 ExitStatus run_boot(const BootOptions& options, const CommonOptions& common) {
   check_files(options.livepatches);
   check_files(options.files);
   check_modules(options.livepatches);
   const kernel::Kernel kernel = kernel::open_kernel(options.kernel);
   const TempDir directory(fs::temp_directory_path(), "klp-diff-boot");
+  if (options.each) return run_each(options, kernel, directory.path());
 
   std::unique_ptr<vm::Vm> machine;
   {
@@ -171,6 +209,8 @@ void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& st
   command->add_option("--file", options->files, "a file to copy into the guest's /; repeatable")
       ->type_name("HOSTPATH")
       ->allow_extra_args(false);
+  command->add_flag("--each", options->each, "each livepatch on its own, one after the other, whatever becomes of one")
+      ->excludes("--run", "--module", "--module-after");
   command->add_option("--append", options->append, "further kernel parameters")->type_name("TEXT");
   command->add_option("--cpus", options->cpus, "processors of the VM")
       ->capture_default_str()

@@ -62,6 +62,14 @@ void show_unit(const kernel::KernelSelection& selection, const std::string& name
   for (const std::string& object : found->second.objects) fmt::print("part of {}\n", object);
 }
 
+/// For scripts: unit, source and what it is linked into, between tabs.
+void show_units(const kernel::KernelSelection& selection) {
+  const kernel::KernelIndex index = kernel::KernelIndex::open(kernel::open_kernel(selection));
+  for (const auto& [name, unit] : index.units()) {
+    fmt::print("{}\t{}\t{}\n", name, unit.source, fmt::join(unit.objects, " "));
+  }
+}
+
 }  // namespace
 
 void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status) {
@@ -85,8 +93,18 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
   const auto unit = std::make_shared<std::string>();
   shown->add_option("--unit", *unit,
                     "print the command that compiles this unit (fs/proc/meminfo.o) and what it is linked into");
+  const auto units = std::make_shared<bool>(false);
+  shown
+      ->add_flag("--units", *units,
+                 "list all units: unit, source, and what it is linked into (by blanks), between tabs")
+      ->excludes("--unit");
   add_kernel_options(*shown, *selection);
-  shown->callback([selection, unit] { unit->empty() ? show(*selection) : show_unit(*selection, *unit); });
+  shown->callback([selection, unit, units] {
+    if (*units)
+      show_units(*selection);
+    else
+      unit->empty() ? show(*selection) : show_unit(*selection, *unit);
+  });
 
   CLI::App* removed = command->add_subcommand("remove", "remove a kernel and all that was derived from it");
   removed->add_option("NAME", *name, "the kernel's name")->required();
