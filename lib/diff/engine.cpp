@@ -6,6 +6,7 @@
 #include "diff/author_marks.h"
 #include "diff/compare.h"
 #include "diff/escapes.h"
+#include "diff/explain.h"
 #include "diff/plan.h"
 #include "diff/roots.h"
 #include "diff/section_use.h"
@@ -275,32 +276,16 @@ class UnitAnalysis {
     }
   }
 
-  using ByPiece = std::unordered_map<const Piece*, const Carried*>;
-
-  /// Why, up to a root. A chain that nobody reads to its end is cut: pieces that hang on each other one by one would
-  /// take memory with the square of their number.
-  static std::vector<std::string> chain_of(const Carried& carried, const ByPiece& by_piece) {
-    constexpr size_t kMaxSteps = 32;
-    std::vector<std::string> steps;
-    for (const Carried* at = &carried; at != nullptr; at = at->parent == nullptr ? nullptr : by_piece.at(at->parent)) {
-      if (steps.size() == kMaxSteps) {
-        steps.emplace_back("and so on");
-        break;
-      }
-      steps.push_back(at->because);
-    }
-    return steps;
-  }
-
   void report_carried(const PlanInput& input) {
-    ByPiece by_piece;
+    const Explanations explanations(in_.source, original_debug_, patched_debug_, changes_);
+    std::unordered_map<const Piece*, const Carried*> by_piece;
     for (const Carried& c : input.carried) by_piece[c.piece] = &c;
     std::unordered_map<const Piece*, const PlanFunction*> replaced;
     for (const auto& [piece, function] : input.functions) replaced[piece] = &function;
     for (const Carried& c : input.carried) {
       const Piece* piece = c.piece;
       if (piece->symbol == nullptr) continue;
-      const std::vector<std::string> because = chain_of(c, by_piece);
+      const std::vector<std::string> because = explanations.chain(c, by_piece);
       const Piece* original = correlation_.original_of(piece);
       if (piece->kind == PieceKind::function) {
         const auto found = replaced.find(piece);
@@ -311,8 +296,9 @@ class UnitAnalysis {
         add_function(*piece, change, is_replaced, is_replaced ? found->second->sympos : 0,
                      original != nullptr ? original->size : 0, piece->size, because);
       } else {
-        result_.data.push_back(
-            {std::string(piece->name()), "new", std::string(piece->section->name), piece->size, because});
+        const bool own = is_private_static(*piece) || is_constant_local(*piece);
+        result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new", std::string(piece->section->name),
+                                piece->size, because});
       }
     }
   }

@@ -12,6 +12,7 @@
 #include "elf/symbol_index.h"
 #include "elf/symvers.h"
 #include "support/finding.h"
+#include "support/source_changes.h"
 
 namespace klp::diff {
 
@@ -29,6 +30,8 @@ struct UnitInput {
   bool check_identity = true;
   bool partial_symbols = false;    ///< `vmlinux` is not the whole kernel: what it lacks is left to the module loader
   bool carry_new_globals = false;  ///< whether wanted or not: the other units are not known
+  /// Definitions of the touched files and of the unit's own source, for the explanations; null: not known.
+  const SourceChanges* source = nullptr;
 };
 
 struct FunctionReport {
@@ -39,11 +42,14 @@ struct FunctionReport {
   uint64_t old_size = 0, new_size = 0;
   std::string file;
   unsigned line = 0;
-  std::vector<std::string> because;  ///< the chain: why, then up to a changed function
+  std::vector<std::string> because;  ///< a whole sentence, then the chain, up to the lines that the patch changes
 };
 
 struct DataReport {
-  std::string name, change, section;
+  std::string name;
+  std::string change;  ///< changed; new: a variable that the kernel does not have; bundled: only its content matters
+                       ///< (strings, guards of messages), so that each function that uses it brings its own
+  std::string section;
   uint64_t size = 0;
   std::vector<std::string> because;
 };

@@ -62,13 +62,20 @@ class Reader {
     while (dwarf_nextcu(dwarf, offset, &next, &header, nullptr, nullptr, nullptr) == 0) {
       check(next > offset && ++units_ <= kMaxUnits, "debug information of too many units, or a unit of no size");
       Dwarf_Die unit;
-      if (dwarf_offdie(dwarf, offset + header, &unit) != nullptr) children(unit, "", "", 0);
+      if (dwarf_offdie(dwarf, offset + header, &unit) != nullptr) children(unit, {}, "", 0);
       offset = next;
     }
   }
 
  private:
-  void children(Dwarf_Die& parent, const std::string& function, const std::string& block, int depth) {
+  /// Whose code the walk is in.
+  struct Inside {
+    std::string function;                       ///< as the source has it: an inlined one by its own name
+    std::vector<InlinedCall>* calls = nullptr;  ///< of the function that has the code
+    int call = -1;                              ///< the innermost of them
+  };
+
+  void children(Dwarf_Die& parent, const Inside& inside, const std::string& block, int depth) {
     Dwarf_Die die;
     if (depth > 64 || dwarf_child(&parent, &die) != 0) return;
     unsigned blocks = 0;
@@ -78,24 +85,35 @@ class Reader {
         case DW_TAG_subprogram: {
           const std::string name = name_of(die);
           note_function(die, name);
-          children(die, name, "", depth + 1);
+          children(die, {name, name.empty() ? nullptr : &result_.inlined[name], -1}, "", depth + 1);
           break;
         }
         case DW_TAG_inlined_subroutine:
-          children(die, name_of(die), "", depth + 1);
+          children(die, inlined(die, inside), "", depth + 1);
           break;
         case DW_TAG_lexical_block: {
           const std::string inner = fmt::format("{}{}.", block, ++blocks);
-          children(die, function, inner, depth + 1);
+          children(die, inside, inner, depth + 1);
           break;
         }
         case DW_TAG_variable:
-          note_variable(die, function, block);
+          note_variable(die, inside.function, block);
           break;
         default:
           break;
       }
     } while (dwarf_siblingof(&die, &die) == 0);
+  }
+
+  static Inside inlined(Dwarf_Die& die, const Inside& inside) {
+    Inside result{name_of(die), inside.calls, -1};
+    if (inside.calls == nullptr) return result;
+    Dwarf_Attribute attribute;
+    Dwarf_Word line = 0;
+    if (dwarf_formudata(dwarf_attr(&die, DW_AT_call_line, &attribute), &line) != 0) line = 0;
+    inside.calls->push_back({result.function, static_cast<unsigned>(line), inside.call});
+    result.call = static_cast<int>(inside.calls->size()) - 1;
+    return result;
   }
 
   /// Entries stand in the order of a walk. A link backwards (DW_AT_sibling) would make it endless.

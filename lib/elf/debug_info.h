@@ -28,12 +28,21 @@ struct SourcePlace {
   unsigned line = 0;
 };
 
+/// A function that was inlined into another one's code.
+struct InlinedCall {
+  std::string name;
+  unsigned line = 0;  ///< of the call, in the function below; 0: not known
+  int into = -1;      ///< the inlined call (index in the same list) whose body it stands in; -1: the function itself
+};
+
 struct DebugInfo {
   std::vector<StaticLocal> static_locals;
   /// Where variables lie (section, offset in it) that are a number, a pointer or an enumerator: no array and no
   /// structure, so nothing walks over them and asks for their end.
   std::set<std::pair<const Section*, uint64_t>> single_values;
   std::map<std::string, SourcePlace> functions;  ///< by name, where they are declared
+  /// What each function with code has inlined, in the order of the entries; clones count as the function they are of.
+  std::map<std::string, std::vector<InlinedCall>> inlined;
 };
 
 /// Reads an object's DWARF with libdw. Empty without (or with compressed) debug information. Malformed DWARF is an

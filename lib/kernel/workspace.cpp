@@ -79,6 +79,10 @@ Workspace::Workspace(const Kernel& kernel, const KernelIndex& index, fs::path di
 Workspace::~Workspace() = default;
 Workspace::Workspace(Workspace&&) noexcept = default;
 
+const fs::path& Workspace::patched_tree() const {
+  return state_->patched.root();
+}
+
 std::vector<TouchedFile> Workspace::apply(const std::vector<fs::path>& patches, Findings& findings) {
   std::vector<TouchedFile> touched = apply_patches(patches, state_->source, state_->patched, findings);
   for (const TouchedFile& file : touched) {

@@ -52,6 +52,9 @@ class Workspace {
   std::vector<CompiledUnit> compile(const std::vector<const Unit*>& units, const std::vector<TouchedFile>& touched,
                                     const CompileOptions& options, Findings& findings);
 
+  /// The root of the tree with the patched files as they are.
+  const fs::path& patched_tree() const;
+
   struct State;  ///< shared by the parts of the workspace
 
  private:

@@ -41,7 +41,7 @@ struct ReportFunction {
   uint64_t old_size = 0, new_size = 0;  ///< bytes; 0: not there
   std::string file;                     ///< may be empty
   unsigned line = 0;
-  std::vector<std::string> because;  ///< the chain of reasons, nearest first
+  std::vector<std::string> because;  ///< a whole sentence, then the chain of reasons, nearest first
 };
 
 struct ReportData {
@@ -82,8 +82,9 @@ std::string_view to_string(Outcome outcome);
 
 long total_ms(const Report& report);
 
-/// For people, at most 120 columns wide (long names and paths excepted). The outcome is in the first line.
-std::string report_text(const Report& report, bool color);
+/// For people, at most 120 columns wide (long names and paths excepted). The outcome is in the first line. `verbose`:
+/// not only why each function is there, but also where it stands, its sizes, and the whole chain of reasons.
+std::string report_text(const Report& report, bool color, bool verbose = false);
 
 /// One JSON document, indented, keys in the order of the schema, with a final line feed. Bytes that are no UTF-8 are
 /// replaced.

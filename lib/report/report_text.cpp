@@ -18,7 +18,7 @@ std::string file_name(const std::string& path) {
 
 class TextWriter {
  public:
-  TextWriter(const Report& report, bool color) : report_(report), paint_(color) {}
+  TextWriter(const Report& report, bool color, bool verbose) : report_(report), paint_(color), verbose_(verbose) {}
 
   std::string write() {
     write_outcome();
@@ -88,8 +88,13 @@ class TextWriter {
   void write_unit(const ReportUnit& unit) {
     out_ += fmt::format("\n{}\n", paint_(Ink::strong, fmt::format("{}, part of {}", unit.unit, unit.object)));
     if (unit.identity) write_identity(unit);
-    for (const ReportFunction& function : unit.functions) write_function(function);
-    for (const ReportData& data : unit.data) write_data(data);
+    for (const ReportFunction& function : unit.functions) {
+      if (function.patched) write_function(function);
+    }
+    for (const ReportFunction& function : unit.functions) {
+      if (!function.patched) write_function(function);
+    }
+    write_all_data(unit);
     if (unit.klp_relocations != 0) {
       out_ += fmt::format("  {} into {} resolved by the kernel's livepatch core\n",
                           counted(unit.klp_relocations, "reference"), unit.object);
@@ -113,14 +118,14 @@ class TextWriter {
     std::string name = function.name;
     if (function.sympos != 0) name += fmt::format(" (no. {} of its name)", function.sympos);
     const Ink ink = function.patched ? Ink::warn : Ink::plain;
-    std::string line =
-        fmt::format("  {}{}", padded(paint_(ink, function.change), kChangeColumn), padded(name, kNameColumn));
-    if (!function.file.empty())
-      line += fmt::format(" {}{}", function.file, function.line != 0 ? fmt::format(":{}", function.line) : "");
-    line += "  " + sizes(function);
-    while (line.back() == ' ') line.pop_back();
-    out_ += line + "\n";
-    write_because(function.because);
+    write_reason(padded(paint_(ink, function.change), kChangeColumn), name, function.because);
+    if (!verbose_) return;
+    std::string place = function.file;
+    if (!place.empty() && function.line != 0) place += fmt::format(":{}", function.line);
+    const std::string size = sizes(function);
+    if (!place.empty() || !size.empty())
+      out_ += fmt::format("{}{}{}{}\n", indent(), place, place.empty() || size.empty() ? "" : ", ", size);
+    write_chain(function.because);
   }
 
   static std::string sizes(const ReportFunction& function) {
@@ -131,17 +136,45 @@ class TextWriter {
     return size != 0 ? fmt::format("{} bytes", size) : std::string();
   }
 
-  void write_data(const ReportData& data) {
-    out_ += fmt::format("  {}{} {}, {} bytes\n", padded(data.change, kChangeColumn), padded(data.name, kNameColumn),
-                        data.section.empty() ? "data" : data.section, data.size);
-    write_because(data.because);
+  /// What belongs to one function and means nothing by itself (names of functions, guards of messages) is counted only.
+  void write_all_data(const ReportUnit& unit) {
+    uint64_t bundled = 0;
+    for (const ReportData& data : unit.data) {
+      if (data.change == "bundled" && !verbose_)
+        ++bundled;
+      else
+        write_data(data);
+    }
+    if (bundled != 0)
+      out_ += fmt::format("  and {} of these functions (strings, guards of messages and the like; -v lists them)\n",
+                          counted(bundled, "constant or private static", "constants and private statics"));
   }
 
-  void write_because(const std::vector<std::string>& because) {
-    const std::string indent(2 + kChangeColumn, ' ');
-    for (size_t i = 0; i < because.size(); ++i) {
-      out_ += wrapped(indent + (i == 0 ? "because " : "    and "), because[i]);
+  void write_data(const ReportData& data) {
+    write_reason(padded(data.change, kChangeColumn), data.name, data.because);
+    if (!verbose_) return;
+    out_ += fmt::format("{}{}, {} bytes\n", indent(), data.section.empty() ? "data" : data.section, data.size);
+    write_chain(data.because);
+  }
+
+  static std::string indent() { return std::string(2 + kChangeColumn, ' '); }
+
+  /// One line for most: what it is, its name, why it is there.
+  void write_reason(const std::string& change, const std::string& name, const std::vector<std::string>& because) {
+    std::string first = fmt::format("  {}{}", change, padded(name, kNameColumn));
+    if (because.empty()) {
+      while (first.back() == ' ') first.pop_back();
+      out_ += first + "\n";
+    } else if (columns(first) + 1 + columns(because[0]) <= kTextWidth) {
+      out_ += fmt::format("{} {}\n", first, because[0]);
+    } else {
+      while (first.back() == ' ') first.pop_back();
+      out_ += first + "\n" + wrapped(indent(), because[0]);
     }
+  }
+
+  void write_chain(const std::vector<std::string>& because) {
+    for (size_t i = 1; i < because.size(); ++i) out_ += wrapped(indent() + "- ", because[i]);
   }
 
   void write_entries(const std::string& title, const std::map<std::string, uint64_t>& entries) {
@@ -190,13 +223,14 @@ class TextWriter {
 
   const Report& report_;
   Paint paint_;
+  bool verbose_;
   std::string out_;
 };
 
 }  // namespace
 
-std::string report_text(const Report& report, bool color) {
-  return TextWriter(report, color).write();
+std::string report_text(const Report& report, bool color, bool verbose) {
+  return TextWriter(report, color, verbose).write();
 }
 
 }  // namespace klp::report

@@ -70,3 +70,25 @@ TEST_CASE("functions are found in the file that they stand in, headers included"
   CHECK(info.functions.at("twice").line == 2);
   CHECK(info.functions.at("last").line == 4);
 }
+
+TEST_CASE("inlined calls are known by the function that has the code, with their lines", "[debug-info]") {
+  const TempDir directory(fs::temp_directory_path(), "klp-debug-info-test");
+  const fs::path object_file = directory.path() / "unit.o";
+  write_file_atomically(directory.path() / "unit.c",
+                        "int sink(int);\n"
+                        "static inline int inner(int x) { return sink(x) + sink(x + 1); }\n"
+                        "static inline int outer(int x)\n{\n\treturn inner(x) * 2;\n}\n"
+                        "int user(int x)\n{\n\treturn outer(x);\n}\n");
+  RunOptions options;
+  options.directory = directory.path();
+  run_checked({"gcc", "-g", "-O2", "-c", "unit.c", "-o", object_file.string()}, options);
+  const elf::DebugInfo info = elf::read_debug_info(elf::ElfObject::read(object_file));
+  const auto& calls = info.inlined.at("user");
+  REQUIRE(calls.size() == 2);
+  CHECK(calls[0].name == "outer");
+  CHECK(calls[0].line == 9);
+  CHECK(calls[0].into == -1);
+  CHECK(calls[1].name == "inner");
+  CHECK(calls[1].line == 5);
+  CHECK(calls[1].into == 0);
+}

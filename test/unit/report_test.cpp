@@ -37,6 +37,7 @@ Report sample() {
                             25,
                             {"called by meminfo_proc_show", "inlined there before"}});
   unit.data.push_back({"counter", "new", ".bss.counter", 8, {"used by meminfo_proc_show"}});
+  unit.data.push_back({"__func__.3", "bundled", ".rodata", 9, {"used by meminfo_proc_show"}});
   unit.klp_relocations = 14;
   unit.special_entries = {{"__bug_table", 2}, {".altinstructions", 1}};
   report.units.push_back(unit);
@@ -114,17 +115,23 @@ TEST_CASE("text of a livepatch that was made", "[report]") {
   CHECK(lines(text)[0] == "ok: livepatch-fix.ko replaces 1 function and carries 1 more");
   CHECK_THAT(text, Contains("out/livepatch-fix.ko, 34,120 bytes"));
   CHECK_THAT(text, Contains("identity: 12 of 13 functions equal the shipped vmlinux, 1 not there"));
-  CHECK_THAT(text, Contains("fs/proc/meminfo.c:33"));
-  CHECK_THAT(text, Contains("1234 -> 1240 bytes"));
-  CHECK_THAT(text, Contains("because text differs at +0x1c"));
-  CHECK_THAT(text, Contains("and inlined there before"));
   CHECK_THAT(text, Contains("show_val_kb (no. 2 of its name)"));
-  CHECK_THAT(text, Contains(".bss.counter, 8 bytes"));
+  CHECK_THAT(text, Contains("and 1 constant or private static of these functions"));
   CHECK_THAT(text, Contains("14 references"));
   CHECK_THAT(text, Contains("__bug_table 2"));
   CHECK_THAT(text, Contains("note: line-only"));
   CHECK_THAT(text, Contains("took 2.9"));
   CHECK_THAT(text, !Contains("\x1b"));
+}
+
+TEST_CASE("a function takes one line with its reason, and all that is known when asked for", "[report]") {
+  const std::string short_text = report_text(sample(), false), long_text = report_text(sample(), false, true);
+  CHECK_THAT(short_text, Contains(" text differs at +0x1c\n"));
+  for (const char* more :
+       {"fs/proc/meminfo.c:33, 1234 -> 1240 bytes", "- inlined there before", ".bss.counter, 8 bytes", "__func__.3"}) {
+    CHECK_THAT(short_text, !Contains(more));
+    CHECK_THAT(long_text, Contains(more));
+  }
 }
 
 TEST_CASE("text of a refusal: reasons first, each with what to do", "[report]") {

@@ -48,7 +48,7 @@ ExitStatus run(BuildCommand& command, const CommonOptions& common) {
     fmt::print("{}", result.plan);
     return ExitStatus::ok;
   }
-  show_report(result.report, command.json, use_color(common, 1));
+  show_report(result.report, command.json, use_color(common, 1), common.verbose);
   return status_of(result.report.outcome);
 }
 

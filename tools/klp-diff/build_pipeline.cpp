@@ -231,6 +231,8 @@ class Build {
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
     shared.fill(pair, input);
+    const SourceChanges source = source_->source_changes(*pair.files->unit);
+    input.source = &source;
     diff::UnitResult result = diff::analyse(input);
     findings_.add(result.findings);
     shorten_paths(pair.files->unit->source, result);

@@ -135,7 +135,7 @@ ExitStatus run(const ExtractCommand& command, const CommonOptions& common) {
     diff::emit(result.plan).write(command.output);
   }
   report.timing_ms = clock.finish();
-  show_report(report, command.json, use_color(common, 1));
+  show_report(report, command.json, use_color(common, 1), common.verbose);
   return status_of(report.outcome);
 }
 

@@ -20,7 +20,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   CommonOptions common;
-  app.add_flag("-v,--verbose", common.verbose, "say more on stderr");
+  app.add_flag("-v,--verbose", common.verbose, "say more: the whole chain of reasons in reports, steps on stderr");
   app.add_flag("-q,--quiet", common.quiet, "errors only on stderr");
   app.add_option("--color", common.color, "colour in text output")->check(CLI::IsMember({"auto", "always", "never"}));
   app.add_option("--debug", common.debug_phases, "debug messages of these phases, e.g. correlate,closure")

@@ -1,5 +1,6 @@
 #include "pair_source.h"
 
+#include "kernel/definitions.h"
 #include "kernel/patch_set.h"
 #include "kernel/tree_pairs.h"
 #include "kernel/workspace.h"
@@ -33,6 +34,8 @@ class Patches : public PairSource {
     // A half-applied patch says nothing about the rest; what the paths alone speak against leaves the rest worth a
     // look.
     if (of_applying.has_refusal()) return false;
+    source_ = kernel.source;
+    changes_ = kernel::changed_definitions(source_, workspace.patched_tree(), touched);
     const auto units = workspace.units_to_compile(touched, findings);
     clock.begin("compile");
     for (const kernel::CompiledUnit& compiled :
@@ -43,6 +46,10 @@ class Patches : public PairSource {
             "compiled without #line marks: functions that only use __LINE__ may count as changed");
     }
     return true;
+  }
+
+  SourceChanges source_changes(const kernel::Unit& unit) const override {
+    return kernel::with_definitions_of(unit.source, source_, changes_);
   }
 
   std::pair<std::string, std::string> origin() const override {
@@ -57,6 +64,8 @@ class Patches : public PairSource {
  private:
   const BuildOptions& options_;
   std::vector<kernel::TouchedFile> named_;
+  std::filesystem::path source_;
+  SourceChanges changes_;
 };
 
 class Trees : public PairSource {
@@ -78,6 +87,8 @@ class Trees : public PairSource {
       pairs.push_back({pair.unit, pair.original, pair.patched, {}});
     return true;
   }
+
+  SourceChanges source_changes(const kernel::Unit&) const override { return {}; }
 
   /// No digest: objects hold the path of the directory that they were compiled in, and the same change shall give the
   /// same module.

@@ -13,6 +13,7 @@
 #include "kernel/kernel.h"
 #include "report/report.h"
 #include "support/finding.h"
+#include "support/source_changes.h"
 
 namespace klp::tools {
 
@@ -39,6 +40,9 @@ class PairSource {
   virtual bool find_pairs(const kernel::Kernel& kernel, const kernel::KernelIndex& index,
                           const std::filesystem::path& directory, report::PhaseClock& clock,
                           std::vector<UnitPair>& pairs, Findings& findings) = 0;
+
+  /// What changes in the sources that a unit is made from, after find_pairs(); empty when only the objects are known.
+  virtual SourceChanges source_changes(const kernel::Unit& unit) const = 0;
 
   /// The .modinfo entry that says what the module was made from.
   virtual std::pair<std::string, std::string> origin() const = 0;

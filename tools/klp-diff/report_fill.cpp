@@ -34,8 +34,8 @@ report::ReportKernel report_kernel(const kernel::Kernel& kernel) {
   return {kernel.name, kernel.release, kernel.arch, kernel.build_id};
 }
 
-void show_report(const report::Report& report, const std::string& json, bool color) {
-  if (json != "-") fmt::print("{}", report::report_text(report, color));
+void show_report(const report::Report& report, const std::string& json, bool color, bool verbose) {
+  if (json != "-") fmt::print("{}", report::report_text(report, color, verbose));
   if (json == "-") {
     fmt::print("{}", report::report_json(report));
   } else if (!json.empty()) {

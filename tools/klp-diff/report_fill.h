@@ -12,7 +12,7 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
 report::ReportKernel report_kernel(const kernel::Kernel& kernel);
 
 /// Prints the text report on stdout, or the JSON one where `json` says ("-": stdout instead of the text; empty: none).
-void show_report(const report::Report& report, const std::string& json, bool color);
+void show_report(const report::Report& report, const std::string& json, bool color, bool verbose);
 
 /// The JSON report of a command that `error` ended, where `json` says. An interruption and wrong usage leave none.
 /// Never throws an Error.

@@ -1,0 +1,264 @@
+#include "diff/explain.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+
+#include <fmt/format.h>
+
+namespace klp::diff {
+namespace {
+
+using Kind = SourceDefinition::Kind;
+using elf::InlinedCall;
+
+constexpr size_t kMaxCauses = 8;  // of one function; more say nothing
+constexpr size_t kMaxSteps = 32;  // of one chain: nobody reads further
+
+/// A function's name in the source: clones and parts have theirs with a dot behind it.
+std::string plain_name(std::string_view name) {
+  return std::string(name.substr(0, name.find('.')));
+}
+
+bool is_changed(const SourceDefinition& d) {
+  return !d.changed.empty();
+}
+
+std::string title_of(const SourceDefinition& d) {
+  switch (d.kind) {
+    case Kind::function:
+      return d.name.ends_with(')') ? d.name : d.name + "()";
+    case Kind::macro:
+      return "the macro " + d.name;
+    case Kind::type:
+    case Kind::other:
+      break;
+  }
+  return d.name.empty() ? "what stands there" : d.name;
+}
+
+/// The search for the causes of one function's change.
+class Search {
+ public:
+  using ByName = std::multimap<std::string_view, const SourceDefinition*>;
+
+  Search(const SourceChanges& source, const ByName& by_name, const elf::DebugInfo& original,
+         const elf::DebugInfo& patched, const std::string& function)
+      : source_(source),
+        by_name_(by_name),
+        before_(calls_of(original, function)),
+        after_(calls_of(patched, function)),
+        own_(definition_of(original, function)) {}
+
+  std::vector<Cause> run() {
+    if (own_ != nullptr && is_changed(*own_)) add(*own_, "changes it");
+    look_at_inlined();
+    look_at_words(true);
+    if (causes_.empty()) look_at_words(false);
+    if (causes_.empty()) look_at_calls();
+    if (causes_.empty()) look_at_inlining();
+    if (causes_.empty()) causes_.push_back({"no line of it changes, nor of what is known to be inlined into it", {}});
+    if (causes_.size() > kMaxCauses) causes_.resize(kMaxCauses);
+    return std::move(causes_);
+  }
+
+ private:
+  using Calls = std::vector<InlinedCall>;
+
+  static const Calls& calls_of(const elf::DebugInfo& debug, const std::string& name) {
+    static const Calls none;
+    const auto found = debug.inlined.find(name);
+    return found == debug.inlined.end() ? none : found->second;
+  }
+
+  void add(const SourceDefinition& d, const std::string& what) {
+    if (!told_.insert(&d).second) return;
+    causes_.push_back({fmt::format("{} {}", place_of(d), what), place_of(d)});
+  }
+
+  /// By where the original has it: macros make functions of other names (SYSCALL_DEFINE). By name else.
+  const SourceDefinition* definition_of(const elf::DebugInfo& original, const std::string& name) const {
+    const auto place = original.functions.find(name);
+    for (const SourceDefinition& d : source_) {
+      if (place == original.functions.end()) break;
+      const elf::SourcePlace& at = place->second;
+      if (d.kind != Kind::type && d.old_first <= at.line && at.line <= d.old_last && at.file == d.file) return &d;
+    }
+    return function_named(name);
+  }
+
+  const SourceDefinition* function_named(const std::string& name) const {
+    const SourceDefinition* result = nullptr;
+    for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
+      if (at->second->kind == Kind::function && (result == nullptr || is_changed(*at->second))) result = at->second;
+    }
+    return result;
+  }
+
+  static bool has(const Calls& calls, const std::string& name) {
+    return std::any_of(calls.begin(), calls.end(), [&](const InlinedCall& c) { return c.name == name; });
+  }
+
+  /// "inlined here (line 431)", "inlined here through b() (line 431)".
+  std::string inlined_text(const Calls& calls, size_t index) const {
+    std::string through;
+    int at = static_cast<int>(index);
+    for (int up = calls[index].into; up >= 0; up = calls[static_cast<size_t>(up)].into) {
+      through = fmt::format("{}(){}{}", calls[static_cast<size_t>(up)].name, through.empty() ? "" : ", ", through);
+      at = up;
+    }
+    const unsigned line = shown_line(calls[static_cast<size_t>(at)].line);
+    return fmt::format("inlined here{}{}{}", through.empty() ? "" : " through ", through,
+                       line == 0 ? "" : fmt::format(" (line {})", line));
+  }
+
+  /// The compiler counts the lines of what does not change as in the original; people read the patched file.
+  unsigned shown_line(unsigned line) const {
+    const bool moved = own_ != nullptr && own_->first != 0 && own_->old_first <= line && line <= own_->old_last;
+    return moved ? line - own_->old_first + own_->first : line;
+  }
+
+  void look_at_inlined() {
+    for (const Calls* calls : {&after_, &before_}) {
+      for (size_t i = 0; i < calls->size(); ++i) {
+        const SourceDefinition* d = function_named((*calls)[i].name);
+        if (d == nullptr || !is_changed(*d)) continue;
+        std::string text = inlined_text(*calls, i);
+        if (calls == &before_)
+          text = fmt::format("which was {} before", text);
+        else if (!has(before_, d->name) && d->old_first != 0)
+          text += ", which it was not before";
+        add(*d, fmt::format("changes {}, {}", title_of(*d), text));
+      }
+    }
+  }
+
+  static bool is_inline(const SourceDefinition& d) {
+    return d.kind == Kind::function && std::any_of(d.words.begin(), d.words.end(), [](const std::string& word) {
+             return word == "inline" || word == "__always_inline";
+           });
+  }
+
+  /// Whether the search goes on into what a word names. Inlined functions whose code is folded leave nothing in DWARF.
+  static bool follows(const SourceDefinition& d, bool macros_only) {
+    return d.kind == Kind::macro || (macros_only ? is_inline(d) : d.kind != Kind::function);
+  }
+
+  /// Macros and inline functions, or macros, types and variables, that the function's text or that of an inlined one
+  /// names.
+  void look_at_words(bool macros_only) {
+    struct Step {
+      const SourceDefinition* definition;
+      std::string how;  ///< is it there
+    };
+    std::deque<Step> open;
+    std::set<const SourceDefinition*> seen;
+    const auto visit = [&](const SourceDefinition* d, std::string how) {
+      if (d == nullptr || !seen.insert(d).second) return;
+      if (is_changed(*d) && follows(*d, macros_only)) add(*d, fmt::format("changes {}, used {}", title_of(*d), how));
+      open.push_back({d, std::move(how)});
+    };
+    visit(own_, "here");
+    for (const Calls* calls : {&after_, &before_}) {
+      for (const InlinedCall& call : *calls)
+        visit(function_named(call.name), fmt::format("in {}(), which is inlined here", call.name));
+    }
+    for (; !open.empty(); open.pop_front()) {
+      const Step step = open.front();
+      const bool direct = step.definition == own_ || step.definition->kind == Kind::function;
+      const std::string how = direct ? step.how : fmt::format("{} through {}", step.how, step.definition->name);
+      for (const std::string& word : step.definition->words) {
+        for (auto [at, end] = by_name_.equal_range(word); at != end; ++at) {
+          if (follows(*at->second, macros_only)) visit(at->second, how);
+        }
+      }
+    }
+  }
+
+  /// A function that is called differently because its callee changed: other registers are kept, arguments are gone.
+  void look_at_calls() {
+    if (own_ == nullptr) return;
+    for (const std::string& word : own_->words) {
+      const SourceDefinition* d = function_named(word);
+      if (d != nullptr && d != own_ && is_changed(*d))
+        add(*d, fmt::format("changes {}, which it calls; no line of it changes itself, but the compiler makes the call "
+                            "in another way",
+                            title_of(*d)));
+    }
+  }
+
+  void look_at_inlining() {
+    const auto first_difference = [](const Calls& a, const Calls& b) {
+      const auto at = std::find_if(a.begin(), a.end(), [&](const InlinedCall& c) { return !has(b, c.name); });
+      return at == a.end() ? std::string() : at->name;
+    };
+    const std::string now = first_difference(after_, before_), no_longer = first_difference(before_, after_);
+    if (now.empty() && no_longer.empty()) return;
+    causes_.push_back({fmt::format("no line of it changes; the compiler {} {}() into it",
+                                   now.empty() ? "no longer inlines" : "now inlines", now.empty() ? no_longer : now),
+                       {}});
+  }
+
+  const SourceChanges& source_;
+  const ByName& by_name_;
+  const Calls& before_;
+  const Calls& after_;
+  const SourceDefinition* own_;  ///< null when the source does not show it
+  std::set<const SourceDefinition*> told_;
+  std::vector<Cause> causes_;
+};
+
+}  // namespace
+
+Explanations::Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
+                           const ChangeSet& changes)
+    : source_(source), original_(original), patched_(patched) {
+  for (const FunctionChange& change : changes.functions) changes_.emplace(change.patched, &change);
+  if (source_ == nullptr) return;
+  for (const SourceDefinition& d : *source_) {
+    std::string_view name = d.name;
+    if (d.kind == Kind::type) name.remove_prefix(std::min(name.find(' ') + 1, name.size()));
+    if (!name.empty()) by_name_.emplace(name, &d);
+  }
+}
+
+const std::vector<Cause>& Explanations::causes(std::string_view function) const {
+  const auto [at, is_new] = known_.try_emplace(plain_name(function));
+  if (is_new && source_ != nullptr && !source_->empty())
+    at->second = Search(*source_, by_name_, original_, patched_, at->first).run();
+  return at->second;
+}
+
+std::vector<std::string> Explanations::of_root(const Piece& root, const std::string& because) const {
+  std::vector<std::string> result;
+  const auto change = changes_.find(&root);
+  if (change != changes_.end() && change->second->kind == FunctionChange::Kind::changed) {
+    for (const Cause& cause : causes(root.name())) result.push_back(cause.text);
+  }
+  result.push_back(because);
+  return result;
+}
+
+std::vector<std::string> Explanations::chain(const Carried& piece,
+                                             const std::unordered_map<const Piece*, const Carried*>& carried) const {
+  if (piece.parent == nullptr) return of_root(*piece.piece, piece.because);
+  std::vector<std::string> result = {piece.because};
+  const Carried* root = carried.at(piece.parent);
+  for (; root->parent != nullptr; root = carried.at(root->parent)) {
+    if (result.size() < kMaxSteps) result.push_back(fmt::format("{}: {}", root->piece->name(), root->because));
+    if (result.size() == kMaxSteps) result.emplace_back("and so on");
+  }
+  const std::string name(root->piece->name());
+  if (root->piece != piece.parent) result[0] += fmt::format(", which is carried for {}", name);
+  const std::vector<std::string> reasons = of_root(*root->piece, root->because);
+  // A part is read together with its function, and data with the functions beside it.
+  const bool calls_for_place = piece.piece->kind == PieceKind::function && !is_cold_name(piece.piece->name());
+  if (calls_for_place && reasons.size() > 1 && !causes(name).front().place.empty())
+    result[0] += fmt::format(", which {} changes", causes(name).front().place);
+  for (const std::string& reason : reasons) result.push_back(fmt::format("{}: {}", name, reason));
+  return result;
+}
+
+}  // namespace klp::diff

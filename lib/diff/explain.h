@@ -1,0 +1,55 @@
+// Explanations: which change of the source is behind a function, and over which others it came into the module.
+//
+// What is known: the definitions of the touched files with their changed lines (the text of the source), and what the
+// compiler inlined where (DWARF). From both follows what a changed function owes its change to. Where it does not, the
+// explanation says so instead of guessing.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "diff/closure.h"
+#include "diff/compare.h"
+#include "elf/debug_info.h"
+#include "support/source_changes.h"
+
+namespace klp::diff {
+
+/// Why a changed function changed.
+struct Cause {
+  std::string text;   ///< a sentence without an end, the function being "it": "net/core/sock.c:120 changes sk_foo(),
+                      ///< inlined here (line 431)"
+  std::string place;  ///< "net/core/sock.c:120"; empty where no changed line was found
+};
+
+class Explanations {
+ public:
+  /// All must outlive it. `source` may be null: then only what the objects tell is said.
+  Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
+               const ChangeSet& changes);
+
+  /// The causes of a changed function by its name, the nearest first: its own lines, then inlined functions and macros,
+  /// then types and variables; when there are none, what else is known. Empty without a source.
+  const std::vector<Cause>& causes(std::string_view function) const;
+
+  /// Why a piece is carried: a whole sentence first, then the links of the chain up to its root, and why the root is
+  /// there. `carried` has all pieces of the closure.
+  std::vector<std::string> chain(const Carried& piece,
+                                 const std::unordered_map<const Piece*, const Carried*>& carried) const;
+
+  /// Why a root is carried, in the same form. `because`: the reason that it has as a root.
+  std::vector<std::string> of_root(const Piece& root, const std::string& because) const;
+
+ private:
+  const SourceChanges* source_;
+  const elf::DebugInfo& original_;
+  const elf::DebugInfo& patched_;
+  std::unordered_map<const Piece*, const FunctionChange*> changes_;
+  std::multimap<std::string_view, const SourceDefinition*> by_name_;  ///< structures without "struct "
+  mutable std::map<std::string, std::vector<Cause>> known_;
+};
+
+}  // namespace klp::diff

@@ -1,0 +1,201 @@
+// Explanations on compiled sources: a header and a unit before and after a patch, as the workspace makes them.
+#include "diff/explain.h"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "diff/engine.h"
+#include "kernel/definitions.h"
+#include "kernel/line_marks.h"
+#include "support/files.h"
+#include "support/run.h"
+
+namespace klp::test {
+namespace {
+
+constexpr const char* kHeader = R"c(#define LIMIT 16
+#define BOUND (LIMIT + 1)
+struct box { int a, b; };
+int printk(const char *text, ...);
+static inline int ok(int x)
+{
+	return x > 3;
+}
+static inline int fine(int x)
+{
+	return ok(x) && x != 77;
+}
+)c";
+
+constexpr const char* kUnit = R"c(#include "unit.h"
+
+int direct(int x)
+{
+	return printk("direct %d", x);
+}
+
+static __attribute__((noinline)) int helper(int x)
+{
+	return printk("helper %d", x);
+}
+
+int user(int x)
+{
+	/* a
+	   few lines */
+	return fine(x) ? printk("user") : helper(x);
+}
+
+int bounded(int x)
+{
+	return x < BOUND;
+}
+
+int last(struct box *box)
+{
+	return box->b;
+}
+)c";
+
+struct Patched {
+  std::string header = kHeader, unit = kUnit;
+
+  static void edit(std::string& text, const std::string& from, const std::string& to) {
+    const size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, from.size(), to);
+  }
+
+  diff::UnitResult run(bool with_source = true) const {
+    const TempDir work(fs::temp_directory_path(), "explain-test");
+    fs::create_directories(work.path() / "a");
+    fs::create_directories(work.path() / "b");
+    fs::create_directories(work.path() / "m");
+    write_file_atomically(work.path() / "a/unit.h", kHeader);
+    write_file_atomically(work.path() / "a/unit.c", kUnit);
+    write_file_atomically(work.path() / "b/unit.h", header);
+    write_file_atomically(work.path() / "b/unit.c", unit);
+    RunOptions options;
+    options.directory = work.path();
+    const auto touched = kernel::parse_patch(klp::run({"diff", "-ru", "a", "b"}, options).output, "test.patch");
+    for (const char* file : {"unit.h", "unit.c"}) {
+      std::string text = read_file(work.path() / "b" / file);
+      for (const auto& t : touched) {
+        if (t.path == file) text = kernel::add_line_marks(text, t.hunks);
+      }
+      write_file_atomically(work.path() / "m" / file, text);
+    }
+    const elf::ElfObject original = compiled(work.path() / "a"), patched = compiled(work.path() / "m");
+    const elf::SymbolIndex shipped(original);
+    elf::Exports exports;
+    for (const char* name : {"printk", "__fentry__"}) exports[name] = {1, "vmlinux", false, ""};
+    SourceChanges source = kernel::changed_definitions(work.path() / "a", work.path() / "b", touched);
+    source = kernel::with_definitions_of("unit.c", work.path() / "a", std::move(source));
+    diff::UnitInput input;
+    input.original = &original;
+    input.patched = &patched;
+    input.unit = "unit.o";
+    input.shipped = input.vmlinux = &shipped;
+    input.exports = &exports;
+    input.source = with_source ? &source : nullptr;
+    return diff::analyse(input);
+  }
+
+  static elf::ElfObject compiled(const fs::path& directory) {
+    RunOptions options;
+    options.directory = directory;
+    run_checked(
+        {"gcc", "-O2", "-g", "-pg", "-mfentry", "-fno-pic", "-mcmodel=kernel", "-fno-asynchronous-unwind-tables",
+         "-ffunction-sections", "-fdata-sections", "-fcf-protection=none", "-c", "unit.c", "-o", "unit.o"},
+        options);
+    return elf::ElfObject::read(directory / "unit.o");
+  }
+};
+
+std::vector<std::string> because(const diff::UnitResult& result, const std::string& name) {
+  for (const diff::FunctionReport& f : result.functions) {
+    if (f.name == name) return f.because;
+  }
+  FAIL("not in the module: " << name);
+  return {};
+}
+
+TEST_CASE("a function whose own lines change is explained by them", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int direct(int x)\n{\n", "int direct(int x)\n{\n\tx++;\n\tx *= 3;\n");
+  const auto why = because(p.run(), "direct");
+  CHECK(why.front() == "unit.c:5-6 changes it");
+  CHECK(why.size() == 2);  // and where the code differs
+  CHECK(because(p.run(false), "direct").size() == 1);
+}
+
+TEST_CASE("an inlined function is named with the line where it is called", "[explain]") {
+  Patched p;
+  p.edit(p.header, "x != 77", "x != 78");
+  p.edit(p.unit, "#include", "/* two\n lines */\n#include");
+  const auto why = because(p.run(), "user");
+  CHECK(why.front() == "unit.h:11 changes fine(), inlined here (line 19)");
+}
+
+TEST_CASE("an inlined function of which DWARF shows nothing is found by the text", "[explain]") {
+  Patched p;
+  p.edit(p.header, "x > 3", "x > 4");  // folded into fine()'s comparison
+  CHECK(because(p.run(), "user").front() == "unit.h:7 changes ok(), used in fine(), which is inlined here");
+}
+
+TEST_CASE("a macro is named with the one it is used through", "[explain]") {
+  Patched p;
+  p.edit(p.header, "LIMIT 16", "LIMIT 64");
+  CHECK(because(p.run(), "bounded").front() == "unit.h:1 changes the macro LIMIT, used here through BOUND");
+}
+
+TEST_CASE("a type is named when nothing nearer is known", "[explain]") {
+  Patched p;
+  p.edit(p.header, "int a, b;", "long a, b;");
+  CHECK(because(p.run(), "last").front() == "unit.h:3 changes struct box, used here");
+}
+
+TEST_CASE("a new function is explained by who calls it, and that one by its lines", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "static __attribute__((noinline)) int helper",
+         "static __attribute__((noinline)) int deep(int x)\n{\n\treturn printk(\"deep %d\", x);\n}\n"
+         "static __attribute__((noinline)) int fresh(int x)\n{\n\treturn deep(x + 1) + 1;\n}\n"
+         "static __attribute__((noinline)) int helper");
+  p.edit(p.unit, "return fine(x)", "return fresh(x) + fine(x)");
+  const diff::UnitResult result = p.run();
+  CHECK(because(result, "fresh").front() == "called by user, which unit.c:25 changes");
+  const auto deep = because(result, "deep");
+  CHECK(deep.front() == "called by fresh, which is carried for user, which unit.c:25 changes");
+  REQUIRE(deep.size() >= 3);
+  CHECK(deep[1] == "fresh: called by user");
+  CHECK(deep[2] == "user: unit.c:25 changes it");
+}
+
+TEST_CASE("what the source does not explain is not guessed", "[explain]") {
+  SourceChanges source(1);
+  source[0] = {SourceDefinition::Kind::function, "unit.c", "f", 1, 3, 1, 3, {}, {"g"}};
+  const diff::ChangeSet none;
+  elf::DebugInfo original, patched;
+  original.functions["f"] = patched.functions["f"] = {"unit.c", 1};
+  {
+    const diff::Explanations explanations(&source, original, patched, none);
+    REQUIRE(explanations.causes("f").size() == 1);
+    CHECK(explanations.causes("f")[0].text == "no line of it changes, nor of what is known to be inlined into it");
+    CHECK(explanations.causes("f")[0].place.empty());
+  }
+  SECTION("the compiler's choice to inline") {
+    patched.inlined["f"] = {{"g", 2, -1}};
+    const diff::Explanations explanations(&source, original, patched, none);
+    CHECK(explanations.causes("f.isra.0")[0].text == "no line of it changes; the compiler now inlines g() into it");
+  }
+  SECTION("a callee that changed") {
+    source.push_back({SourceDefinition::Kind::function, "unit.c", "g", 5, 8, 5, 9, {{6, 7}}, {}});
+    const diff::Explanations explanations(&source, original, patched, none);
+    CHECK_THAT(explanations.causes("f")[0].text,
+               Catch::StartsWith("unit.c:6-7 changes g(), which it calls; no line of"));
+  }
+}
+
+}  // namespace
+}  // namespace klp::test
