@@ -43,6 +43,7 @@ class UnitAnalysis {
     Comparison comparison(original_, patched_, correlation_, original_tables_, patched_tables_);
     comparison.learn_lines();
     changes_ = compare(original_, patched_, correlation_, comparison, patched_tables_);
+    explanations_.emplace(in_.source, original_debug_, patched_debug_, changes_);
     if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped);
     report_identity();
     read_marks();
@@ -57,6 +58,7 @@ class UnitAnalysis {
     if (!chosen_.roots.empty() || !marks_.states.empty()) plan_module();
     result_.changed = !chosen_.roots.empty() || !marks_.states.empty() || result_.findings.has_refusal();
     if (result_.changed) report_identity_findings();
+    result_.findings = explanations_->with_places(result_.findings);
     return std::move(result_);
   }
 
@@ -277,7 +279,6 @@ class UnitAnalysis {
   }
 
   void report_carried(const PlanInput& input) {
-    const Explanations explanations(in_.source, original_debug_, patched_debug_, changes_);
     std::unordered_map<const Piece*, const Carried*> by_piece;
     for (const Carried& c : input.carried) by_piece[c.piece] = &c;
     std::unordered_map<const Piece*, const PlanFunction*> replaced;
@@ -285,7 +286,7 @@ class UnitAnalysis {
     for (const Carried& c : input.carried) {
       const Piece* piece = c.piece;
       if (piece->symbol == nullptr) continue;
-      const std::vector<std::string> because = explanations.chain(c, by_piece);
+      const std::vector<std::string> because = explanations_->chain(c, by_piece);
       const Piece* original = correlation_.original_of(piece);
       if (piece->kind == PieceKind::function) {
         const auto found = replaced.find(piece);
@@ -323,6 +324,7 @@ class UnitAnalysis {
   elf::DebugInfo original_debug_, patched_debug_;
   Correlation correlation_;
   ChangeSet changes_;
+  std::optional<Explanations> explanations_;
   std::optional<Identity> identity_;
   ReferenceContext context_;
   Roots chosen_;

@@ -215,7 +215,10 @@ class Search {
 Explanations::Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
                            const ChangeSet& changes)
     : source_(source), original_(original), patched_(patched) {
-  for (const FunctionChange& change : changes.functions) changes_.emplace(change.patched, &change);
+  for (const FunctionChange& change : changes.functions) {
+    changes_.emplace(change.patched, &change);
+    changed_names_.insert(plain_name(change.patched->name()));
+  }
   if (source_ == nullptr) return;
   for (const SourceDefinition& d : *source_) {
     std::string_view name = d.name;
@@ -229,6 +232,31 @@ const std::vector<Cause>& Explanations::causes(std::string_view function) const 
   if (is_new && source_ != nullptr && !source_->empty())
     at->second = Search(*source_, by_name_, original_, patched_, at->first).run();
   return at->second;
+}
+
+std::string Explanations::place_of_symbol(const std::string& name) const {
+  if (changed_names_.count(name) != 0) {
+    const std::vector<Cause>& why = causes(name);
+    if (!why.empty() && !why.front().place.empty()) return why.front().place;
+  }
+  const SourceDefinition* there = nullptr;
+  for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
+    if (is_changed(*at->second)) return place_of(*at->second);
+    if (at->second->first != 0 && at->second->kind == Kind::other) there = at->second;
+  }
+  if (there != nullptr) return fmt::format("{}:{}", there->file, there->first);
+  const auto declared = patched_.functions.find(name);
+  if (declared == patched_.functions.end()) return {};
+  return fmt::format("{}:{}", declared->second.file, declared->second.line);
+}
+
+Findings Explanations::with_places(const Findings& findings) const {
+  Findings result;
+  for (Finding finding : findings.list()) {
+    if (finding.place.empty() && !finding.symbol.empty()) finding.place = place_of_symbol(plain_name(finding.symbol));
+    result.add(std::move(finding));
+  }
+  return result;
 }
 
 std::vector<std::string> Explanations::of_root(const Piece& root, const std::string& because) const {

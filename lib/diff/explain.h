@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include "diff/closure.h"
 #include "diff/compare.h"
 #include "elf/debug_info.h"
+#include "support/finding.h"
 #include "support/source_changes.h"
 
 namespace klp::diff {
@@ -40,14 +42,21 @@ class Explanations {
   std::vector<std::string> chain(const Carried& piece,
                                  const std::unordered_map<const Piece*, const Carried*>& carried) const;
 
+  /// The findings, each with the place of its symbol: the lines that the patch changes in it or for it, or else where
+  /// it stands. Places that are there already stay.
+  Findings with_places(const Findings& findings) const;
+
   /// Why a root is carried, in the same form. `because`: the reason that it has as a root.
   std::vector<std::string> of_root(const Piece& root, const std::string& because) const;
 
  private:
+  std::string place_of_symbol(const std::string& name) const;
+
   const SourceChanges* source_;
   const elf::DebugInfo& original_;
   const elf::DebugInfo& patched_;
   std::unordered_map<const Piece*, const FunctionChange*> changes_;
+  std::set<std::string, std::less<>> changed_names_;                  ///< of functions, changed or new
   std::multimap<std::string_view, const SourceDefinition*> by_name_;  ///< structures without "struct "
   mutable std::map<std::string, std::vector<Cause>> known_;
 };

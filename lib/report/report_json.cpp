@@ -44,13 +44,15 @@ Json to_json(const ReportUnit& u) {
 }
 
 Json to_json(const Finding& f) {
-  return {{"severity", to_string(f.severity)},
-          {"code", f.code},
-          {"object", f.object},
-          {"unit", f.unit},
-          {"symbol", f.symbol},
-          {"message", f.message},
-          {"hint", f.hint}};
+  Json json = {{"severity", to_string(f.severity)},
+               {"code", f.code},
+               {"object", f.object},
+               {"unit", f.unit},
+               {"symbol", f.symbol},
+               {"message", f.message},
+               {"hint", f.hint}};
+  if (!f.place.empty()) json["place"] = f.place;
+  return json;
 }
 
 Json to_json(const elf::KlpSite& s) {

@@ -197,6 +197,7 @@ class TextWriter {
                                                       : Ink::strong;
       out_ += fmt::format("{}{}\n", paint_(ink, lead + finding.code), place(finding));
       if (!finding.message.empty()) out_ += wrapped("   ", finding.message);
+      if (!finding.place.empty()) out_ += wrapped("   where: ", finding.place);
       if (!finding.hint.empty()) out_ += wrapped("   what to do: ", finding.hint);
     }
   }

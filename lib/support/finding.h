@@ -23,6 +23,7 @@ struct Finding {
   std::string message;
   std::string hint;        ///< what the user can do
   bool acceptable = true;  ///< false: --accept does not reach this one, whatever its code
+  std::string place = {};  ///< where in the patched source, "fs/proc/array.c:131-134"; may be empty
 };
 
 /// The list of findings of one run. The order of addition is kept within a rank; sorted() puts the true cause first.

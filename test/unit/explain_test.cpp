@@ -59,7 +59,7 @@ int last(struct box *box)
 )c";
 
 struct Patched {
-  std::string header = kHeader, unit = kUnit;
+  std::string header = kHeader, unit = kUnit, original_unit = kUnit;
 
   static void edit(std::string& text, const std::string& from, const std::string& to) {
     const size_t at = text.find(from);
@@ -73,7 +73,7 @@ struct Patched {
     fs::create_directories(work.path() / "b");
     fs::create_directories(work.path() / "m");
     write_file_atomically(work.path() / "a/unit.h", kHeader);
-    write_file_atomically(work.path() / "a/unit.c", kUnit);
+    write_file_atomically(work.path() / "a/unit.c", original_unit);
     write_file_atomically(work.path() / "b/unit.h", header);
     write_file_atomically(work.path() / "b/unit.c", unit);
     RunOptions options;
@@ -170,6 +170,17 @@ TEST_CASE("a new function is explained by who calls it, and that one by its line
   REQUIRE(deep.size() >= 3);
   CHECK(deep[1] == "fresh: called by user");
   CHECK(deep[2] == "user: unit.c:25 changes it");
+}
+
+TEST_CASE("a refusal says where its symbol changes", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int last(", "int table[] = { 1, 2 };\nint last(");
+  p.original_unit = p.unit;
+  p.edit(p.unit, "1, 2", "1, 3");
+  const diff::UnitResult result = p.run();
+  REQUIRE(result.findings.list().size() == 1);
+  CHECK(result.findings.list()[0].code == "changed-data");
+  CHECK(result.findings.list()[0].place == "unit.c:25");
 }
 
 TEST_CASE("what the source does not explain is not guessed", "[explain]") {

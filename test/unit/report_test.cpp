@@ -54,7 +54,8 @@ Report refused() {
   report.units.clear();
   report.findings = {
       {Severity::refusal, "not-traceable", "vmlinux", "fs/a.o", "f", "f has no ftrace site", "change a caller"},
-      {Severity::refusal, "changed-data", "vmlinux", "fs/a.o", "table", "a table in use would change", ""},
+      {Severity::refusal, "changed-data", "vmlinux", "fs/a.o", "table", "a table in use would change", "", true,
+       "fs/a.c:12-14"},
       {Severity::warning, "static-local-reset", "", "", "n", "", ""}};
   return report;
 }
@@ -141,6 +142,8 @@ TEST_CASE("text of a refusal: reasons first, each with what to do", "[report]") 
   CHECK(all[3] == "   f has no ftrace site");
   CHECK(all[4] == "   what to do: change a caller");
   CHECK(all[6] == "2. changed-data: table, fs/a.o, vmlinux");
+  CHECK(all[8] == "   where: fs/a.c:12-14");
+  CHECK(nlohmann::json::parse(report_json(refused()))["findings"].at(1)["place"] == "fs/a.c:12-14");
   const std::string text = report_text(refused(), false);
   CHECK(text.find("changed-data") < text.find("kernel  "));
   CHECK(text.find("kernel  ") < text.find("warning: static-local-reset: n"));
