@@ -131,6 +131,19 @@ TEST_CASE("a header reached through .. is the patched one", "[workspace]") {
   }
 }
 
+TEST_CASE("a unit that its Makefile takes from elsewhere, as arch/x86/kvm does with virt/kvm", "[workspace]") {
+  Fixture f;
+  fs::create_directories(f.kernel.source / "arch/kvm");
+  Unit unit = Fixture::unit("arch/kvm/../../fs/b");
+  unit.unit = "fs/b.o";
+  unit.source = "fs/b.c";
+  const auto index = KernelIndex::from_units({unit}, {});
+  const Built built =
+      build(f, index, {f.patch({{"fs/b.c", "#include \"internal.h\"\nint b(void)\n{\n\treturn VALUE + 1;\n}\n"}})});
+  REQUIRE(built.units.size() == 1);
+  CHECK(code(built.units[0].original, "b") != code(built.units[0].patched, "b"));
+}
+
 TEST_CASE("a header reached through a directory that is not on the way to any patched file", "[workspace]") {
   Fixture f;
   f.write("include/deep/one.h", "#include \"../../fs/internal.h\"\n");
