@@ -29,8 +29,10 @@ class Object:
                 self.sections.setdefault(name, section)
         for line in output("readelf", "-sW", path).splitlines():
             m = re.match(r"\s*\d+: ([0-9a-f]+)\s+(\w+) (\w+)\s+(\w+)\s+\w+\s+(\w+)(?: (\S+))?", line)
-            if m and m.group(3) in ("FUNC", "OBJECT") and m.group(5) in by_number:
+            if m and m.group(3) in ("FUNC", "OBJECT", "NOTYPE") and m.group(5) in by_number:
                 value, size, kind, bind, number, name = m.groups()
+                if kind == "NOTYPE" and not (name or "").startswith(".LC"):  # constants that kept their numbered label
+                    continue
                 by_number[number]["symbols"].append((int(value, 16), int(size, 0), name, kind))
                 self.symbols[name] = (by_number[number], int(value, 16), kind)
 
