@@ -57,7 +57,9 @@ struct TableSpec {
   /// Position-dependent records that say what holds from an address on (ORC): a function needs the one in force at its
   /// start and an end mark.
   bool ranges = false;
-  bool may_end_short = false;  ///< the last entry may lack its padding (.parainstructions)
+  bool code_is_complete = false;  ///< without the entry the code does the same, only slower (static calls)
+  bool switches_branch = false;   ///< the entry turns a NOP into a jump and back (jump labels)
+  bool may_end_short = false;     ///< the last entry may lack its padding (.parainstructions)
 };
 
 class Arch {
@@ -104,6 +106,9 @@ class Arch {
   virtual std::optional<DormantCall> dormant_ftrace_call(std::span<const std::byte> code,
                                                          const elf::Relocation& relocation,
                                                          uint64_t function_offset) const = 0;
+
+  /// Whether code begins with one of the NOPs that the kernel's tools put in the place of a jump to be switched on.
+  virtual bool begins_with_nop(std::span<const std::byte> code) const = 0;
 
   /// The special tables this architecture's kernels have, up to 6.12.
   virtual const std::vector<TableSpec>& tables() const = 0;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "diff/late_entries.h"
 #include "diff/section_use.h"
 #include "elf/relocation_name.h"
 #include "support/error.h"
@@ -335,6 +336,9 @@ class Planner {
 
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
+    const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
+    if (late.treatment == LateEntry::Treatment::switch_off) tell_silent_tracepoint(function, late.tracepoint);
+    if (late.treatment != LateEntry::Treatment::carry) return;
     const size_t index = table_section(*entry.section);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
     section(index).data.resize(start + entry.layout->size);
@@ -348,6 +352,14 @@ class Planner {
         relocate(*r, {&function, index, start + field, true, false});
       }
     }
+  }
+
+  void tell_silent_tracepoint(const Piece& function, const std::string& tracepoint) {
+    if (!told_.insert(fmt::format("{}/{}", tracepoint, function.name())).second) return;
+    findings_.add(
+        {Severity::warning, "module-static-key", in_.context->object, in_.unit, std::string(function.name()),
+         fmt::format("tracepoint {} stays off in the new code: the kernel looks at its key too early", tracepoint),
+         "to trace this function, disable the livepatch meanwhile", false});
   }
 
   uint64_t append(size_t index, std::span<const std::byte> bytes) {

@@ -42,11 +42,13 @@ std::vector<TableSpec> make_tables() {
                     .entry_struct = "jump_entry",
                     .layouts = {{.size = 16, .fields = {0, 4, 8}, .void_when_equal = true},
                                 {.size = 24, .fields = {0, 8, 16}, .void_when_equal = true}},
-                    .compared = true});
+                    .compared = true,
+                    .switches_branch = true});
   tables.push_back({.section = ".static_call_sites",
                     .entry_struct = "static_call_site",
                     .layouts = {{.size = 8, .fields = {0, 4}}},
-                    .compared = true});
+                    .compared = true,
+                    .code_is_complete = true});
   tables.push_back({.section = "__ex_table",
                     .entry_struct = "exception_table_entry",
                     .layouts = {{.size = 12, .fields = {0, 4}, .sometimes = {8}, .outlined = 4},
@@ -141,14 +143,20 @@ class X86_64 : public Arch {
 
   std::optional<DormantCall> dormant_ftrace_call(std::span<const std::byte> code, const elf::Relocation& relocation,
                                                  uint64_t function_offset) const override {
-    static constexpr std::byte kNop5[] = {std::byte{0x0f}, std::byte{0x1f}, std::byte{0x44}, std::byte{0},
-                                          std::byte{0}};
     const uint64_t call = site_offset(code);
     if (relocation.type != R_X86_64_NONE || relocation.symbol->name != "__fentry__") return std::nullopt;
     if (relocation.offset != function_offset + call + 1 || code.size() < call + kCallSize) return std::nullopt;
     const auto site = code.subspan(call, kCallSize);
     if (!std::equal(site.begin(), site.end(), kNop5)) return std::nullopt;
     return DormantCall{kCall, R_X86_64_PC32, -4};
+  }
+
+  // arch/x86/include/asm/nops.h; objtool and the compiler's asm write these two for jump labels.
+  bool begins_with_nop(std::span<const std::byte> code) const override {
+    const auto begins_with = [&](std::span<const std::byte> nop) {
+      return code.size() >= nop.size() && std::equal(nop.begin(), nop.end(), code.begin());
+    };
+    return begins_with(kNop2) || begins_with(kNop5);
   }
 
   const std::vector<TableSpec>& tables() const override {
@@ -159,6 +167,8 @@ class X86_64 : public Arch {
  private:
   static constexpr uint64_t kCallSize = 5;
   static constexpr std::byte kCall{0xe8};
+  static constexpr std::byte kNop2[] = {std::byte{0x66}, std::byte{0x90}};
+  static constexpr std::byte kNop5[] = {std::byte{0x0f}, std::byte{0x1f}, std::byte{0x44}, std::byte{0}, std::byte{0}};
 
   static uint64_t site_offset(std::span<const std::byte> code) {
     static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};

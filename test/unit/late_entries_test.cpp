@@ -1,0 +1,97 @@
+// Entries of kernel tables for a module's own keys, which the livepatch core resolves after the kernel has read them.
+#include "diff/late_entries.h"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "engine_unit.h"
+
+namespace klp::diff {
+namespace {
+
+using test::EngineUnit;
+using test::ObjectFixture;
+
+constexpr int kNop = 0x66, kJump = 0xeb;
+
+/// A function of module ext4 with a jump label at +8 for a key, and a static call at +10.
+struct ModuleUnit : EngineUnit {
+  explicit ModuleUnit(const char* key, int site = kNop) : EngineUnit("other.c") {
+    object = "ext4";
+    sizes.structs = {{"jump_entry", 16}, {"static_call_site", 8}};
+    for (ObjectFixture* f : {&original, &patched}) {
+      const int body = f == &original ? 0x31 : 0x33;
+      traced(*f, "f", {body, 0xc0, 0x90, site, 0x90, 0xe8, 0, 0, 0, 0, 0xc3}).calls("__SCT__call", 11);
+      f->function("__SCT__call", {0xe9, 0, 0, 0, 0}).global();
+      f->data("__SCK__call", 8).global();
+      f->data(key, 16).global();
+      f->table("__jump_table", std::vector<std::byte>(16))
+          .refers(0, test::kRPc32, "f", 8)
+          .refers(4, test::kRPc32, "f", 10)
+          .refers(8, test::kRPc64, key, 8);
+      f->table(".static_call_sites", std::vector<std::byte>(8))
+          .refers(0, test::kRPc32, "f", 10)
+          .refers(4, test::kRPc32, "__SCK__call", 0);
+    }
+  }
+};
+
+bool has_section(const UnitResult& result, const std::string& name) {
+  return std::any_of(result.plan.sections.begin(), result.plan.sections.end(),
+                     [&](const PlanSection& s) { return s.name == name; });
+}
+
+/// Whether the copy of f still calls the module's trampoline.
+bool calls_trampoline(const UnitResult& result) {
+  const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
+                                 [](const PlanSection& s) { return s.name == ".text.f"; });
+  return text != result.plan.sections.end() &&
+         std::any_of(text->relocations.begin(), text->relocations.end(), [](const PlanRelocation& r) {
+           return r.offset == 11 && r.klp.symbol == "__SCT__call" && r.klp.patched_object == "ext4";
+         });
+}
+
+const Finding& only_finding(const UnitResult& result) {
+  REQUIRE(result.findings.list().size() == 1);
+  return result.findings.list().front();
+}
+
+}  // namespace
+
+TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a static call takes the trampoline") {
+  const UnitResult result = ModuleUnit("__tracepoint_write").run();
+  const Finding& finding = only_finding(result);
+  CHECK(finding.severity == Severity::warning);
+  CHECK(finding.code == "module-static-key");
+  CHECK(finding.symbol == "f");
+  CHECK_THAT(finding.message, Catch::Contains("tracepoint write stays off"));
+  CHECK(result.plan.functions.size() == 1);
+  CHECK_FALSE(has_section(result, "__jump_table"));
+  CHECK_FALSE(has_section(result, ".static_call_sites"));
+  CHECK(calls_trampoline(result));
+  CHECK(result.special_entries.count("__jump_table") == 0);
+}
+
+TEST_CASE("a module's own static branch is refused: the new code could not follow its key") {
+  const UnitResult result = ModuleUnit("fast_path").run();
+  const Finding& finding = only_finding(result);
+  CHECK(finding.severity == Severity::refusal);
+  CHECK(finding.code == "module-static-key");
+}
+
+TEST_CASE("a tracepoint whose site is compiled as a jump is refused: without its entry it would always fire") {
+  CHECK(only_finding(ModuleUnit("__tracepoint_write", kJump).run()).severity == Severity::refusal);
+}
+
+TEST_CASE("in vmlinux all entries are processed while the livepatch is loaded") {
+  ModuleUnit unit("__tracepoint_write");
+  unit.object = "vmlinux";
+  const UnitResult result = unit.run();
+  CHECK(result.findings.empty());
+  CHECK(has_section(result, "__jump_table"));
+  CHECK(has_section(result, ".static_call_sites"));
+  CHECK(calls_trampoline(result) == false);  // of vmlinux, not ext4
+}
+
+}  // namespace klp::diff
