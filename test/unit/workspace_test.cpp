@@ -322,6 +322,18 @@ TEST_CASE("a patch that does not compile shows the patched file's own line", "[w
   CHECK(f.findings.list()[0].message.find("fs/b.c:8") != std::string::npos);
 }
 
+TEST_CASE("a source that does not compile with line marks is compiled without them, and a note says so",
+          "[workspace]") {
+  Fixture f;
+  const Built built = build(f, f.index(),
+                            {f.patch({{"fs/b.c",
+                                       "int one;\n#include \"internal.h\"\nint b(void)\n{\n\treturn VALUE;\n}\n"
+                                       "_Static_assert(__LINE__ == 7, \"\");\n"}})});
+  CHECK(f.codes() == std::vector<std::string>{"line-marks"});
+  REQUIRE(built.units.size() == 1);
+  CHECK_FALSE(built.units[0].line_marks);
+}
+
 TEST_CASE("patches that lie elsewhere, fit twice or not at all", "[workspace]") {
   Fixture f;
   const auto index = f.index();

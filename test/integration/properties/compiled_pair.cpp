@@ -57,7 +57,7 @@ void expect(Expectations& to, const std::vector<std::string>& all, const std::st
   } else if (kind == "refused") {
     to.refused.insert(pair());
   } else if (kind == "note") {
-    to.notes.insert(pair());
+    to.notes.insert(all.size() == 2 ? all[1] + " " : pair());
   } else if (kind == "klp") {
     to.klp.insert(rest.begin(), rest.end());
   } else if (kind == "string") {
@@ -83,6 +83,14 @@ void read_line(PairSource& to, const std::string& line) {
     to.stable_numbers = true;
   } else if (key == "patched-flags") {
     to.patched_flags = values;
+  } else if (key == "shipped-flags") {
+    to.shipped_flags = values;
+  } else if (key == "object") {
+    to.object = values.at(0);
+  } else if (key == "kernel-lacks") {
+    for (const std::string& name : values) to.exported_by[name] = "";
+  } else if (key == "exported-by") {
+    for (size_t i = 1; i < values.size(); ++i) to.exported_by[values[i]] = values[0];
   } else {
     for (const char* compiler : {"gcc", "clang"}) {
       if (key == "or-refused") to.expected[compiler].or_refused.insert(values.at(0) + " " + values.at(1));
@@ -119,8 +127,8 @@ PairSource read_pair_source(const fs::path& file) {
   source.compilers = {"gcc", "clang"};
   std::istringstream text(read_file(file));
   for (std::string line; std::getline(text, line);) {
-    for (const char* key :
-         {"compilers:", "flags:", "patched-flags:", "expect:", "expect(", "or-refused:", "stable-numbers:"}) {
+    for (const char* key : {"compilers:", "flags:", "patched-flags:", "shipped-flags:", "object:", "kernel-lacks:",
+                            "exported-by:", "expect:", "expect(", "or-refused:", "stable-numbers:"}) {
       if (line.starts_with(std::string("// ") + key)) read_line(source, line.substr(3));
     }
   }
@@ -129,9 +137,9 @@ PairSource read_pair_source(const fs::path& file) {
   return source;
 }
 
-std::vector<PairSource> all_pair_sources() {
+std::vector<PairSource> all_pair_sources(const fs::path& directory) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(KLP_TEST_PAIRS)) {
+  for (const auto& entry : fs::directory_iterator(directory)) {
     if (entry.path().extension() == ".c") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
@@ -144,27 +152,39 @@ bool has_compiler(const std::string& compiler) {
   return find_program(program(compiler)).has_value();
 }
 
+namespace {
+
+elf::ElfObject compile(const PairSource& source, const std::string& compiler, const fs::path& object,
+                       const std::vector<std::string>& more) {
+  std::vector<std::string> command = {program(compiler)};
+  command.insert(command.end(), kKernelFlags.begin(), kKernelFlags.end());
+  if (compiler == "gcc") {
+    command.insert(command.end(), {"-mrecord-mcount", "-fno-allow-store-data-races"});
+  } else {
+    command.push_back("-fno-addrsig");  // a section that names symbols by index: cannot be copied
+  }
+  command.insert(command.end(), source.flags.begin(), source.flags.end());
+  command.insert(command.end(), more.begin(), more.end());
+  command.insert(command.end(), {"-c", "-o", object.string(), source.file.filename().string()});
+  RunOptions options;
+  options.directory = source.file.parent_path();
+  run_checked(command, options);
+  return elf::ElfObject::read(object);
+}
+
+}  // namespace
+
 CompiledPair compile_pair(const PairSource& source, const std::string& compiler, const fs::path& work, bool debug) {
-  const auto compile = [&](const std::string& name, bool patched) {
-    std::vector<std::string> command = {program(compiler)};
-    command.insert(command.end(), kKernelFlags.begin(), kKernelFlags.end());
-    if (compiler == "gcc") {
-      command.insert(command.end(), {"-mrecord-mcount", "-fno-allow-store-data-races"});
-    } else {
-      command.push_back("-fno-addrsig");  // a section that names symbols by index: cannot be copied
-    }
-    if (debug) command.push_back("-g");
-    command.insert(command.end(), source.flags.begin(), source.flags.end());
-    if (patched) command.insert(command.end(), source.patched_flags.begin(), source.patched_flags.end());
-    if (patched) command.push_back("-DPATCHED");
-    const fs::path object = work / name;
-    command.insert(command.end(), {"-c", "-o", object.string(), source.file.filename().string()});
-    RunOptions options;
-    options.directory = source.file.parent_path();
-    run_checked(command, options);
-    return elf::ElfObject::read(object);
-  };
-  return {compile("original.o", false), compile("patched.o", true)};
+  std::vector<std::string> flags;
+  if (debug) flags.emplace_back("-g");
+  elf::ElfObject original = compile(source, compiler, work / "original.o", flags);
+  flags.insert(flags.end(), source.patched_flags.begin(), source.patched_flags.end());
+  flags.emplace_back("-DPATCHED");
+  return {std::move(original), compile(source, compiler, work / "patched.o", flags)};
+}
+
+elf::ElfObject compile_shipped(const PairSource& source, const std::string& compiler, const fs::path& work) {
+  return compile(source, compiler, work / "shipped.o", source.shipped_flags);
 }
 
 std::string mismatches(const Expectations& expected, const diff::UnitResult& result) {

@@ -9,11 +9,18 @@
 //   // expect: unchanged         nothing is: no function, no data, no refusal
 //   // expect: refused CODE SYMBOL    exactly the refusals so listed; without any, there must be none
 //   // or-refused: CODE SYMBOL      this refusal (alone) instead of all that is expected is safe, too
-//   // expect: note CODE SYMBOL       there is such a finding
+//   // expect: note CODE [SYMBOL]     there is such a finding
 //   // expect: string TEXT      the module has this text (no blanks)
 //   // expect: klp a b           klp relocations refer to these (among others)
 //   // expect: no-klp a b        and to none of these
 //   // expect(clang): ...        for one compiler only
+//
+// In kernel_pairs, also what the kernel around the pair is like:
+//
+//   // object: zram              a module's unit
+//   // shipped-flags: -DX        the shipped binary was compiled so (default: it is the original)
+//   // kernel-lacks: a b         nobody exports these; all else that is undefined is exported by vmlinux
+//   // exported-by: MODULE a b   or by a module
 //
 // Names are written without the compiler's numbers and, for clang's static locals, without the function's name.
 #pragma once
@@ -39,6 +46,9 @@ struct Expectations {
 struct PairSource {
   fs::path file;
   std::vector<std::string> compilers, flags, patched_flags;
+  std::vector<std::string> shipped_flags;
+  std::string object = "vmlinux";
+  std::map<std::string, std::string, std::less<>> exported_by;  ///< symbol to module; empty: nobody
   bool stable_numbers = false;
   std::map<std::string, Expectations> expected;  ///< by compiler
 };
@@ -46,8 +56,8 @@ struct PairSource {
 /// Error naming the line for a comment that is not understood.
 PairSource read_pair_source(const fs::path& file);
 
-/// All of the directory, by name.
-std::vector<PairSource> all_pair_sources();
+/// All of the directory, by name; those of kernel_pairs need compile_shipped() and Surroundings.
+std::vector<PairSource> all_pair_sources(const fs::path& directory = KLP_TEST_PAIRS);
 
 /// Whether the compiler ("gcc", "clang") is installed.
 bool has_compiler(const std::string& compiler);
@@ -58,6 +68,9 @@ struct CompiledPair {
 
 /// Compiles both versions in `work`; Error with the compiler's messages when it fails. `debug`: with DWARF.
 CompiledPair compile_pair(const PairSource& source, const std::string& compiler, const fs::path& work, bool debug);
+
+/// The original version with the source's `shipped_flags`.
+elf::ElfObject compile_shipped(const PairSource& source, const std::string& compiler, const fs::path& work);
 
 /// What is not as expected, one line each; empty when all is.
 std::string mismatches(const Expectations& expected, const diff::UnitResult& result);

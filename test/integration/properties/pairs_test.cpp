@@ -2,18 +2,24 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <optional>
 
 #include "compiled_pair.h"
 #include "elf/debug_info.h"
 #include "plan_faults.h"
 
 namespace klp::test {
+namespace {
 
-TEST_CASE("compiled pairs change what they say", "[pairs]") {
+diff::UnitResult analyse(const PairSource& source, const CompiledPair& pair, const elf::ElfObject* shipped) {
+  return analyse_pair(pair.original, pair.patched, {shipped, source.object, source.exported_by});
+}
+
+void check_pairs(const fs::path& directory) {
   const char* only = std::getenv("KLP_TEST_PAIR");
   const TempDir work(fs::temp_directory_path(), "klp-pairs");
   size_t count = 0;
-  for (const PairSource& source : all_pair_sources()) {
+  for (const PairSource& source : all_pair_sources(directory)) {
     if (only != nullptr && source.file.stem() != only) continue;
     for (const std::string& compiler : source.compilers) {
       if (!has_compiler(compiler)) {
@@ -24,7 +30,9 @@ TEST_CASE("compiled pairs change what they say", "[pairs]") {
       ++count;
       try {
         const CompiledPair pair = compile_pair(source, compiler, work.path(), true);
-        const diff::UnitResult result = analyse_pair(pair.original, pair.patched);
+        std::optional<elf::ElfObject> shipped;
+        if (!source.shipped_flags.empty()) shipped = compile_shipped(source, compiler, work.path());
+        const diff::UnitResult result = analyse(source, pair, shipped ? &*shipped : nullptr);
         INFO(describe(result));
         CHECK(mismatches(source.expected.at(compiler), result) == "");
         if (!result.findings.has_refusal()) CHECK(plan_faults(pair.patched, result.plan) == "");
@@ -33,7 +41,17 @@ TEST_CASE("compiled pairs change what they say", "[pairs]") {
       }
     }
   }
-  CHECK(count > 0);
+  CHECK((count > 0 || only != nullptr));
+}
+
+}  // namespace
+
+TEST_CASE("compiled pairs change what they say", "[pairs]") {
+  check_pairs(KLP_TEST_PAIRS);
+}
+
+TEST_CASE("compiled pairs are refused for what the kernel around them is like", "[pairs]") {
+  check_pairs(fs::path(KLP_TEST_PAIRS).parent_path() / "kernel_pairs");
 }
 
 TEST_CASE("static locals are found in both compilers' debug information", "[pairs]") {

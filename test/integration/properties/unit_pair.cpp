@@ -25,23 +25,46 @@ diff::TableSizes table_sizes_of_6_1() {
   return sizes;
 }
 
-diff::UnitResult analyse_pair(const elf::ElfObject& original, const elf::ElfObject& patched, bool shipped) {
+namespace {
+
+elf::Exports exports_for(const elf::ElfObject& original, const elf::ElfObject& patched, const Surroundings& around) {
   elf::Exports exports;
   for (const elf::ElfObject* object : {&original, &patched}) {
     for (const elf::Symbol& s : object->symbols()) {
-      if (s.is_undefined() && !s.name.empty()) exports[std::string(s.name)] = {1, "vmlinux", false, ""};
+      if (!s.is_undefined() || s.name.empty()) continue;
+      const auto found = around.exported_by.find(s.name);
+      const std::string_view by = found == around.exported_by.end() ? "vmlinux" : std::string_view(found->second);
+      if (!by.empty()) exports[std::string(s.name)] = {1, by, false, ""};
     }
   }
-  const elf::SymbolIndex index(original);
+  return exports;
+}
+
+diff::UnitResult analyse(const elf::ElfObject& original, const elf::ElfObject& patched, const Surroundings& around,
+                         bool shipped) {
+  const elf::Exports exports = exports_for(original, patched, around);
+  const elf::SymbolIndex index(around.shipped != nullptr ? *around.shipped : original);
   diff::UnitInput input;
   input.original = &original;
   input.patched = &patched;
   input.unit = "unit.o";
+  input.object = around.object;
   input.shipped = shipped ? &index : nullptr;
   input.vmlinux = &index;
   input.exports = &exports;
   input.table_sizes = table_sizes_of_6_1();
   return diff::analyse(input);
+}
+
+}  // namespace
+
+diff::UnitResult analyse_pair(const elf::ElfObject& original, const elf::ElfObject& patched,
+                              const Surroundings& around) {
+  return analyse(original, patched, around, true);
+}
+
+diff::UnitResult analyse_pair(const elf::ElfObject& original, const elf::ElfObject& patched, bool shipped) {
+  return analyse(original, patched, {}, shipped);
 }
 
 std::string plain_name(std::string_view name) {

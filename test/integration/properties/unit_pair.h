@@ -4,6 +4,7 @@
 // vmlinux: so what is tested is the comparison, not the kernel around it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +16,17 @@ namespace klp::test {
 
 /// The entry sizes of Linux 6.1's tables.
 diff::TableSizes table_sizes_of_6_1();
+
+/// The kernel around a pair, where it is not the ordinary one.
+struct Surroundings {
+  const elf::ElfObject* shipped = nullptr;                      ///< null: the original
+  std::string object = "vmlinux";                               ///< a module's name: `shipped` is that module
+  std::map<std::string, std::string, std::less<>> exported_by;  ///< by vmlinux else; empty: by nobody
+};
+
+/// Analyses one pair in the kernel that is described.
+diff::UnitResult analyse_pair(const elf::ElfObject& original, const elf::ElfObject& patched,
+                              const Surroundings& around);
 
 /// Analyses one pair; `shipped` false leaves the identity out (nothing to hold the original against).
 diff::UnitResult analyse_pair(const elf::ElfObject& original, const elf::ElfObject& patched, bool shipped = true);
