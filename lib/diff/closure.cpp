@@ -135,10 +135,10 @@ std::vector<Carried> close(const Pieces& patched, const Tables& tables, const Re
                            const std::vector<Root>& roots) {
   const GraphMaker maker(patched, tables, policy);
   std::vector<size_t> numbers;
-  std::unordered_map<size_t, std::string> reasons;
+  std::unordered_map<size_t, const Root*> by_number;
   for (const Root& root : roots) {
     numbers.push_back(maker.number(root.piece));
-    reasons[numbers.back()] = root.because;
+    by_number[numbers.back()] = &root;
   }
   std::vector<Reached> reached = maker.graph().reachable_from(numbers);
   std::sort(reached.begin(), reached.end(), [](const Reached& a, const Reached& b) { return a.node < b.node; });
@@ -146,8 +146,10 @@ std::vector<Carried> close(const Pieces& patched, const Tables& tables, const Re
   for (const Reached& r : reached) {
     const Piece* piece = &patched.all()[r.node];
     const Piece* parent = r.parent == r.node ? nullptr : &patched.all()[r.parent];
-    result.push_back(
-        {piece, parent, parent == nullptr ? reasons[r.node] : fmt::format("{} {}", r.label, parent->name())});
+    if (parent == nullptr)
+      result.push_back({piece, nullptr, by_number[r.node]->because, by_number[r.node]->further});
+    else
+      result.push_back({piece, parent, fmt::format("{} {}", r.label, parent->name())});
   }
   return result;
 }

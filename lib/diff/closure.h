@@ -13,13 +13,16 @@ namespace klp::diff {
 
 struct Carried {
   const Piece* piece = nullptr;
-  const Piece* parent = nullptr;  ///< null for a root
-  std::string because;            ///< e.g. "called by meminfo_proc_show"; a root's reason
+  const Piece* parent = nullptr;       ///< null for a root
+  std::string because;                 ///< e.g. "called by meminfo_proc_show"; a root's reason
+  std::vector<std::string> further{};  ///< of a root: the reasons behind `because`
 };
 
 struct Root {
   const Piece* piece = nullptr;  ///< leader
   std::string because;
+  bool redirected = true;              ///< else carried only: what uses it is a root, too
+  std::vector<std::string> further{};  ///< the reasons behind `because`
 };
 
 /// Needs the tables and the pieces of the patched object. The result is in the order of sections and offsets.

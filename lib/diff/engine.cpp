@@ -112,21 +112,11 @@ class UnitAnalysis {
   }
 
   void report_data_changes() {
-    for (const DataChange& change : changes_.data) {
-      const Piece& piece = *change.patched;
-      if (patched_.arch().runs_before_patching_only(piece.section->name)) continue;
-      const bool init = is_init(piece) || is_exit(piece);
-      if (is_export_section(piece.section->name) || is_ignored(piece, change.reason)) continue;
-      refuse(
-          init ? "init-code" : "changed-data", piece.name(),
-          fmt::format("{} changed in {}: {}", init ? "boot-time data" : "data of the running kernel",
-                      piece.section->name, change.reason),
-          init
-              ? "it is gone from memory; leave it out of the patch"
-              : "a livepatch replaces code only: use the new value in the code that reads it, or set it in a callback; "
-                "--accept changed-data where the old value may stay");
+    for (const DataChange* change : chosen_.refused_data) {
+      const Piece& piece = *change->patched;
+      if (chosen_.anew.count(&piece) != 0) continue;
       result_.data.push_back(
-          {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change.reason}});
+          {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change->reason}});
     }
   }
 
@@ -210,6 +200,7 @@ class UnitAnalysis {
   void plan_module() {
     context_.patched = &patched_;
     context_.replaced = chosen_.replaced;
+    for (const auto& [piece, reason] : chosen_.anew) context_.anew.insert(piece);
     context_.correlation = &correlation_;
     context_.debug = &patched_debug_;
     context_.identity = identity_ ? &*identity_ : nullptr;
@@ -218,6 +209,7 @@ class UnitAnalysis {
     context_.exports = in_.exports;
     context_.object = in_.object;
     context_.provided = in_.provided;
+    for (const auto& [name, because] : in_.anew) context_.anew_elsewhere.insert(name);
     context_.partial_symbols = in_.partial_symbols;
     context_.provided.emplace(elf::kRuntimePatch);
     const ReferencePolicy policy(context_);
@@ -231,6 +223,7 @@ class UnitAnalysis {
     input.source = file_symbol(*in_.patched);
     input.wanted = in_.wanted;
     input.keep_new_globals = in_.carry_new_globals;
+    input.shared = chosen_.shared;
     input.callbacks = chosen_.callbacks;
     input.states = marks_.states;
     input.carried = close(patched_, patched_tables_, policy, chosen_.roots);
@@ -240,6 +233,7 @@ class UnitAnalysis {
     PlanResult planned = plan(input, result_.findings);
     result_.plan = std::move(planned.object);
     result_.plan.escapes = escapes;
+    result_.outside = chosen_.outside;
     result_.special_entries = std::move(planned.special_entries);
     result_.klp_relocations = planned.klp_relocations;
     report_carried(input);
@@ -249,7 +243,7 @@ class UnitAnalysis {
   void name_replaced(PlanInput& input) {
     for (const Root& root : chosen_.roots) {
       const Piece* original = correlation_.original_of(root.piece);
-      if (original == nullptr) continue;
+      if (original == nullptr || !root.redirected) continue;
       const elf::Symbol* shipped = identity_ ? identity_->shipped_symbol(*original) : nullptr;
       if (shipped == nullptr || !shipped->is_defined()) {
         refuse("missing-symbol", root.piece->name(), fmt::format("the shipped {} has no such function", in_.object),
@@ -291,15 +285,21 @@ class UnitAnalysis {
       if (piece->kind == PieceKind::function) {
         const auto found = replaced.find(piece);
         const bool is_replaced = found != replaced.end();
-        const char* change = is_replaced                                              ? "changed"
+        const char* change = chosen_.lifted.count(piece) != 0                         ? "lifted"
+                             : chosen_.replaced.count(piece) != 0                     ? "changed"
                              : original != nullptr || patched_.leader(piece) != piece ? "bundled"
                                                                                       : "new";
         add_function(*piece, change, is_replaced, is_replaced ? found->second->sympos : 0,
                      original != nullptr ? original->size : 0, piece->size, because);
       } else {
         const bool own = is_private_static(*piece) || is_constant_local(*piece);
-        result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new", std::string(piece->section->name),
-                                piece->size, because});
+        const auto anew = chosen_.anew.find(piece);
+        if (anew == chosen_.anew.end())
+          result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new",
+                                  std::string(piece->section->name), piece->size, because});
+        else
+          result_.data.push_back(
+              {std::string(piece->name()), "changed", std::string(piece->section->name), piece->size, {anew->second}});
       }
     }
   }

@@ -1,12 +1,14 @@
 // The engine: one unit's two objects in, its changes, findings and plan out (steps 4 to 11 of the data flow).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "diff/livepatch_module.h"
+#include "diff/outside_uses.h"
 #include "diff/tables.h"
 #include "elf/elf_object.h"
 #include "elf/symbol_index.h"
@@ -32,6 +34,9 @@ struct UnitInput {
   bool carry_new_globals = false;  ///< whether wanted or not: the other units are not known
   /// Definitions of the touched files and of the unit's own source, for the explanations; null: not known.
   const SourceChanges* source = nullptr;
+  /// Globals that another unit of the object carries anew, with the reason: their callers here call the new ones.
+  std::map<std::string, std::string, std::less<>> anew{};
+  const OutsideUses* outside = nullptr;  ///< null: how other units use this one's globals is not known
 };
 
 struct FunctionReport {
@@ -65,6 +70,7 @@ struct UnitResult {
   std::vector<DataReport> data;
   std::map<std::string, size_t> special_entries;
   size_t klp_relocations = 0;
+  std::vector<OutsideCaller> outside;  ///< callers in other units that the plan relies on: they must be carried, too
   PatchObject plan;  ///< usable when findings have no refusal; empty functions and sections: nothing to carry
   Findings findings;
 };

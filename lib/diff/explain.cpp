@@ -259,19 +259,20 @@ Findings Explanations::with_places(const Findings& findings) const {
   return result;
 }
 
-std::vector<std::string> Explanations::of_root(const Piece& root, const std::string& because) const {
+std::vector<std::string> Explanations::of_root(const Carried& root) const {
   std::vector<std::string> result;
-  const auto change = changes_.find(&root);
+  const auto change = changes_.find(root.piece);
   if (change != changes_.end() && change->second->kind == FunctionChange::Kind::changed) {
-    for (const Cause& cause : causes(root.name())) result.push_back(cause.text);
+    for (const Cause& cause : causes(root.piece->name())) result.push_back(cause.text);
   }
-  result.push_back(because);
+  result.push_back(root.because);
+  result.insert(result.end(), root.further.begin(), root.further.end());
   return result;
 }
 
 std::vector<std::string> Explanations::chain(const Carried& piece,
                                              const std::unordered_map<const Piece*, const Carried*>& carried) const {
-  if (piece.parent == nullptr) return of_root(*piece.piece, piece.because);
+  if (piece.parent == nullptr) return of_root(piece);
   std::vector<std::string> result = {piece.because};
   const Carried* root = carried.at(piece.parent);
   for (; root->parent != nullptr; root = carried.at(root->parent)) {
@@ -280,7 +281,7 @@ std::vector<std::string> Explanations::chain(const Carried& piece,
   }
   const std::string name(root->piece->name());
   if (root->piece != piece.parent) result[0] += fmt::format(", which is carried for {}", name);
-  const std::vector<std::string> reasons = of_root(*root->piece, root->because);
+  const std::vector<std::string> reasons = of_root(*root);
   // A part is read together with its function, and data with the functions beside it.
   const bool calls_for_place = piece.piece->kind == PieceKind::function && !is_cold_name(piece.piece->name());
   if (calls_for_place && reasons.size() > 1 && !causes(name).front().place.empty())

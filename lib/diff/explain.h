@@ -46,8 +46,8 @@ class Explanations {
   /// it stands. Places that are there already stay.
   Findings with_places(const Findings& findings) const;
 
-  /// Why a root is carried, in the same form. `because`: the reason that it has as a root.
-  std::vector<std::string> of_root(const Piece& root, const std::string& because) const;
+  /// Why a root is carried, in the same form.
+  std::vector<std::string> of_root(const Carried& root) const;
 
  private:
   std::string place_of_symbol(const std::string& name) const;

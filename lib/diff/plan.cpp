@@ -99,11 +99,12 @@ class Planner {
 
   /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly.
   const elf::Symbol* wanted_name(const Piece& piece) const {
-    if (in_.context->correlation->original_of(&piece) != nullptr) return nullptr;
+    const bool shared = in_.shared.count(&piece) != 0;
+    if (!shared && in_.context->correlation->original_of(&piece) != nullptr) return nullptr;
     std::vector<const elf::Symbol*> names = piece.aliases;
     names.insert(names.begin(), piece.symbol);
     for (const elf::Symbol* s : names) {
-      if (!s->is_local() && (in_.keep_new_globals || in_.wanted.count(s->name) != 0)) return s;
+      if (!s->is_local() && (shared || in_.keep_new_globals || in_.wanted.count(s->name) != 0)) return s;
     }
     return nullptr;
   }

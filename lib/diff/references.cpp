@@ -71,6 +71,11 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
                   "compile with -fno-common");
   }
   Decision d;
+  if (context_.anew_elsewhere.count(name) != 0) {
+    d.treatment = Treatment::plain;
+    d.name = name;
+    return d;
+  }
   // A module's own symbol comes before an export of the same name: so the linker bound it.
   if (context_.object != "vmlinux") {
     const elf::Symbol* own = context_.shipped->maybe_global(name);
@@ -210,6 +215,7 @@ Decision ReferencePolicy::decide_data(const Reference& reference) const {
                     target->name(), target->section->name),
         "declare new variables without a section of their own choice (e.g. drop __read_mostly)");
   }
+  if (context_.anew.count(target) != 0) return carry(target);
   if (context_.correlation->original_of(target) != nullptr) return original(*target);
   if (is_private_static(*target) || target->kind == PieceKind::constant) return carry(target);
   if (target->kind == PieceKind::anonymous) {

@@ -43,10 +43,12 @@ struct ReferenceContext {
   const elf::SymbolIndex* shipped = nullptr;  ///< the binary that is patched
   const elf::SymbolIndex* vmlinux = nullptr;
   const elf::Exports* exports = nullptr;
-  std::string object;                           ///< "vmlinux" or the module's name
-  std::unordered_set<const Piece*> replaced;    ///< patched pieces (leaders) of functions that are redirected
-  std::set<std::string, std::less<>> provided;  ///< global names that other units of this patch define anew
-  bool partial_symbols = false;                 ///< `vmlinux` may lack symbols that the running kernel has
+  std::string object;                                 ///< "vmlinux" or the module's name
+  std::unordered_set<const Piece*> replaced;          ///< patched pieces (leaders) of functions whose copy is called
+  std::unordered_set<const Piece*> anew;              ///< read-only data whose copy is used
+  std::set<std::string, std::less<>> provided;        ///< global names that other units of this patch define anew
+  std::set<std::string, std::less<>> anew_elsewhere;  ///< existing globals of which another unit has a new copy
+  bool partial_symbols = false;                       ///< `vmlinux` may lack symbols that the running kernel has
 };
 
 class ReferencePolicy {

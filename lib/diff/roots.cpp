@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "diff/lifting.h"
 #include "diff/section_use.h"
 #include "support/error.h"
 
@@ -18,6 +19,7 @@ class RootChooser {
     choose_functions();
     choose_new_data();
     choose_callbacks();
+    lift(in_, without_site_, result_, findings_.findings);
     return std::move(result_);
   }
 
@@ -115,11 +117,7 @@ class RootChooser {
   void add_root(const FunctionChange& change) {
     const Piece& original = *change.original;
     if (!in_.patched->arch().has_ftrace_site(original.data(), in_.original->relocations(original), original.offset)) {
-      findings_.add(
-          "not-traceable", change.patched->name(),
-          fmt::format("changed ({}), but it has no ftrace site to redirect it at", change.reason),
-          "change its callers instead: functions marked notrace or inline, and files built without -pg, cannot be "
-          "redirected");
+      without_site_.push_back({change.patched, change.reason});
       return;
     }
     result_.roots.push_back({change.patched, change.reason});
@@ -128,6 +126,7 @@ class RootChooser {
 
   const RootsInput& in_;
   const UnitFindings findings_;
+  std::vector<Root> without_site_;
   Roots result_;
 };
 

@@ -2,6 +2,7 @@
 // that other units need, callbacks. Step 7 of the data flow; final once chosen.
 #pragma once
 
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "diff/compare.h"
 #include "diff/engine.h"
 #include "diff/identity.h"
+#include "diff/outside_uses.h"
 #include "diff/unit_findings.h"
 
 namespace klp::diff {
@@ -30,7 +32,13 @@ struct RootsInput {
 
 struct Roots {
   std::vector<Root> roots;
-  std::unordered_set<const Piece*> replaced;  ///< leaders among the roots that are redirected
+  std::unordered_set<const Piece*> replaced;  ///< leaders among the roots whose copy is called instead of the original
+  std::unordered_set<const Piece*> lifted;    ///< those that did not change themselves
+  /// Changed read-only data that is carried with its readers, and what changed.
+  std::unordered_map<const Piece*, std::string> anew;
+  std::unordered_set<const Piece*> shared;    ///< functions that callers in other units must find by name
+  std::vector<OutsideCaller> outside;         ///< these callers
+  std::vector<const DataChange*> refused_data;
   std::vector<std::pair<const Piece*, elf::CallbackKind>> callbacks;
 };
 

@@ -2,10 +2,11 @@
 # Patches that cannot become a livepatch: each is refused with its code, the place, and what to do.
 . "$(dirname "$0")/common.sh"
 
-say "an initialised array in use"
-edit array fs/proc/array.c 's/"R \(running\)"/"R (RUNNING)"/'
-refused changed-data "$work/array.patch"
-expect_output "changed-data: task_state_array, fs/proc/array\.o, vmlinux"
+say "a table whose address live objects hold, and code compares"
+edit ops net/socket.c '/struct file_operations socket_file_ops/,/};/s/no_llseek/noop_llseek/'
+refused changed-data "$work/ops.patch"
+expect_output "changed-data: socket_file_ops, net/socket\.o, vmlinux"
+expect_output "a copy cannot take its place: .*sock_from_file\+0x"
 
 say "a function that ran at boot"
 edit init fs/proc/meminfo.c 's/proc_create_single\("meminfo", 0,/proc_create_single("meminfo", 0400,/'
@@ -78,16 +79,17 @@ say "a function that the kernel cannot redirect"
 edit lib lib/cmdline.c "s/if \\(\\*\\*str == '-'\\)/if (**str == '+')/"
 refused not-traceable "$work/lib.patch"
 expect_output "not-traceable: get_option, lib/cmdline\.o, vmlinux"
+expect_output "its callers cannot take its place: it is exported"
 
 say "several reasons are listed at once"
 edit several fs/proc/meminfo.c 's/proc_create_single\("meminfo", 0,/proc_create_single("meminfo", 0400,/'
-edit several fs/proc/array.c 's/"R \(running\)"/"R (RUNNING)"/'
+edit several net/socket.c '/struct file_operations socket_file_ops/,/};/s/no_llseek/noop_llseek/'
 edit several lib/cmdline.c "s/if \\(\\*\\*str == '-'\\)/if (**str == '+')/"
 edit several fs/proc/Makefile '1a# x'
 refused build-rules "$work/several.patch"
 expect_output "refused: 4 reasons"
-expect_order "1\\. not-traceable: get_option" "2\\. changed-data: task_state_array"
-expect_order "2\\. changed-data: task_state_array" "init-code: proc_meminfo_init"
+expect_order "1\\. not-traceable: get_option" "2\\. changed-data: socket_file_ops"
+expect_order "2\\. changed-data: socket_file_ops" "init-code: proc_meminfo_init"
 
 say "--accept turns what is the author's to judge into a warning, and nothing else"
 expect_status 3 build --accept init-code:proc_meminfo_init "$work/init.patch"

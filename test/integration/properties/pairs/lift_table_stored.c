@@ -1,0 +1,13 @@
+// The address is stored in a live object.
+// expect: refused changed-data ops
+#include "kernel.h"
+struct ops { int (*open)(int); int (*close)(int); };
+struct file { const struct ops *ops; };
+static int open(int x) { return x + (int)get(); }
+static int open2(int x) { return x - (int)get(); }
+#ifdef PATCHED
+static const struct ops ops = { open2, open };
+#else
+static const struct ops ops = { open, open2 };
+#endif
+void f(struct file *file) { file->ops = &ops; }
