@@ -145,6 +145,42 @@ std::vector<Instruction> Disassembler::decode(std::span<const std::byte> code) c
   return result;
 }
 
+std::vector<Disassembler::Mention> Disassembler::mentions(std::span<const std::byte> code, uint64_t start, uint64_t low,
+                                                          uint64_t high) const {
+  std::vector<Mention> result;
+  const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);
+  for (uint64_t offset = 0; offset < bytes.size();) {
+    llvm::MCInst inst;
+    uint64_t size = 0;
+    const auto status = state_->disassembler->getInstruction(inst, size, bytes.slice(offset), offset, llvm::nulls());
+    if (status != llvm::MCDisassembler::Success || size == 0) {
+      ++offset;
+      continue;
+    }
+    Instruction instruction;
+    instruction.offset = offset;
+    instruction.size = static_cast<uint8_t>(size);
+    state_->classify(inst, instruction);
+    const auto add = [&](uint64_t address, bool branch) {
+      if (address >= low && address < high) result.push_back({start + offset, address, branch});
+    };
+    if (instruction.flow != Flow::none) {
+      add(start + static_cast<uint64_t>(instruction.target), true);
+    } else {
+      bool relative = false;  // to the program counter, which stands in front of what is added to it
+      for (const llvm::MCOperand& operand : inst) {
+        if (operand.isReg() && operand.getReg() != 0 && operand.getReg() == state_->registers->getProgramCounter())
+          relative = true;
+        if (!operand.isImm()) continue;
+        add(static_cast<uint64_t>(operand.getImm()), false);
+        if (relative) add(start + offset + size + static_cast<uint64_t>(operand.getImm()), false);
+      }
+    }
+    offset += size;
+  }
+  return result;
+}
+
 std::optional<Disassembler::Immediates> Disassembler::changed_immediate(std::span<const std::byte> before,
                                                                         std::span<const std::byte> after) const {
   llvm::MCInst x;

@@ -37,6 +37,17 @@ class Disassembler {
   /// that the sizes always add up to the code's.
   std::vector<Instruction> decode(std::span<const std::byte> code) const;
 
+  /// An address in [low, high) that an instruction at `at` has in it: as the target of a direct branch, as a constant,
+  /// or as the fixed part of the place where it loads or stores, also relative to the program counter.
+  struct Mention {
+    uint64_t at = 0, address = 0;
+    bool branch = false;
+  };
+
+  /// All such of code that is linked to run at `start`, in ascending order of `at`. A constant that only looks like an
+  /// address is among them.
+  std::vector<Mention> mentions(std::span<const std::byte> code, uint64_t start, uint64_t low, uint64_t high) const;
+
   /// What an instruction loads, stores or pushes as a constant, in two variants of it.
   struct Immediates {
     int64_t before = 0, after = 0;

@@ -72,6 +72,9 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
   sub->add_option("--accept", o.accept,
                   "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL")
       ->allow_extra_args(false);
+  sub->add_option("--max-caller-units", o.max_caller_units,
+                  "how many other files may join the build because they call a changed function that cannot be "
+                  "redirected itself (default: 8)");
   sub->add_flag("--plan", o.plan, "stop before writing and print the plan");
   sub->add_option("--json", command->json, "write the report as JSON to this file; - for standard output");
   sub->add_option("--work-dir", o.work_dir,

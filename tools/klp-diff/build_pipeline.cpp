@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "caller_units.h"
 #include "diff/author_marks.h"
 #include "diff/emit.h"
 #include "diff/engine.h"
@@ -197,7 +198,32 @@ class Build {
     }
   }
 
-  void analyse_units(const std::vector<UnitPair>& files, const kernel::KernelIndex& index, Shipped& binaries) {
+  void analyse_units(std::vector<UnitPair>& files, const kernel::KernelIndex& index, Shipped& binaries) {
+    CallerUnits callers(index, options_.max_caller_units);
+    std::vector<Analysed> results;
+    for (bool again = true; again;) {
+      results = analyse_all(files, index, binaries, callers);
+      std::vector<const kernel::Unit*> joining;
+      again = callers.take(results, joining, findings_);
+      if (joining.empty()) continue;
+      clock_.begin("compile");
+      source_->add_pairs(joining, files, findings_);
+      clock_.begin("diff");
+      std::stable_sort(files.begin(), files.end(),
+                       [](const UnitPair& a, const UnitPair& b) { return a.unit->unit < b.unit->unit; });
+      if (findings_.has_refusal()) break;
+    }
+    if (!findings_.has_refusal()) callers.check_found(results, findings_);
+    for (Analysed& analysed : results) {
+      const auto pair =
+          std::find_if(files.begin(), files.end(), [&](const UnitPair& p) { return p.unit == analysed.unit; });
+      take_result(*pair, analysed);
+    }
+    findings_.add(diff::conflicts(plans_));
+  }
+
+  std::vector<Analysed> analyse_all(const std::vector<UnitPair>& files, const kernel::KernelIndex& index,
+                                    Shipped& binaries, CallerUnits& callers) {
     std::vector<ObjectPair> pairs;
     SharedNames shared;
     for (const UnitPair& unit : files) {
@@ -210,16 +236,18 @@ class Build {
       if (files.size() > kKeptPairs) pair.forget();
       pairs.push_back(std::move(pair));
     }
+    std::vector<Analysed> results;
     for (ObjectPair& pair : pairs) {
       pair.read();
-      for (const std::string& object : pair.files->unit->objects) analyse_unit(pair, shared, object, index, binaries);
+      for (const std::string& object : pair.files->unit->objects)
+        results.push_back(analyse_unit(pair, shared, object, index, binaries, callers));
       if (files.size() > kKeptPairs) pair.forget();
     }
-    findings_.add(diff::conflicts(plans_));
+    return results;
   }
 
-  void analyse_unit(const ObjectPair& pair, const SharedNames& shared, const std::string& object,
-                    const kernel::KernelIndex& index, Shipped& binaries) {
+  Analysed analyse_unit(const ObjectPair& pair, const SharedNames& shared, const std::string& object,
+                        const kernel::KernelIndex& index, Shipped& binaries, CallerUnits& callers) {
     throw_if_interrupted();
     diff::UnitInput input;
     input.original = &*pair.original;
@@ -231,18 +259,26 @@ class Build {
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
     shared.fill(pair, input);
+    callers.fill(*pair.files->unit, object, input);
     const SourceChanges source = source_->source_changes(*pair.files->unit);
     input.source = &source;
-    diff::UnitResult result = diff::analyse(input);
+    return {pair.files->unit, object, diff::analyse(input)};
+  }
+
+  void take_result(const UnitPair& pair, Analysed& analysed) {
+    diff::UnitResult& result = analysed.result;
     findings_.add(result.findings);
-    shorten_paths(pair.files->unit->source, result);
-    if (options_.keep) result_.units.push_back({input.unit, object, pair.files->patched});
+    shorten_paths(pair.unit->source, result);
+    if (options_.keep) result_.units.push_back({pair.unit->unit, analysed.object, pair.patched});
     if (result.changed || !result.findings.empty() || source_->reports_unchanged()) {
-      report::ReportUnit unit = report_unit(input.unit, object, result);
-      unit.notes.insert(unit.notes.end(), pair.files->notes.begin(), pair.files->notes.end());
+      report::ReportUnit unit = report_unit(pair.unit->unit, analysed.object, result);
+      unit.notes.insert(unit.notes.end(), pair.notes.begin(), pair.notes.end());
       result_.report.units.push_back(std::move(unit));
     }
-    if (result.changed && !result.findings.has_refusal()) plans_.push_back(std::move(result.plan));
+    // What the author accepts does not keep the rest of the unit out of the module.
+    Findings judged = result.findings;
+    judged.accept(options_.accept);
+    if (!result.plan.unit.empty() && !judged.has_refusal()) plans_.push_back(std::move(result.plan));
   }
 
   void write_module(const fs::path& directory) {

@@ -23,6 +23,7 @@ struct BuildOptions {
   bool use_cache = true;           ///< take compiled originals from the cache
   bool plan = false;               ///< stop before writing; the plan is in BuildResult
   std::vector<std::string> accept;
+  size_t max_caller_units = 8;  ///< so many units may join because they call what is carried anew
 };
 
 /// A unit as it was compiled, for one object.

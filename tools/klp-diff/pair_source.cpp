@@ -1,5 +1,7 @@
 #include "pair_source.h"
 
+#include <optional>
+
 #include "kernel/definitions.h"
 #include "kernel/patch_set.h"
 #include "kernel/tree_pairs.h"
@@ -26,26 +28,30 @@ class Patches : public PairSource {
     clock.begin("patch");
     kernel::check_paths(named_, findings);
     std::filesystem::create_directories(directory / "tree");
-    // The pairs lie in its directory, but nothing of the workspace itself is needed once they are there.
-    kernel::Workspace workspace(kernel, index, directory / "tree");
+    workspace_.emplace(kernel, index, directory / "tree");
     Findings of_applying;
-    const std::vector<kernel::TouchedFile> touched = workspace.apply(options_.patches, of_applying);
+    touched_ = workspace_->apply(options_.patches, of_applying);
     findings.add(of_applying);
     // A half-applied patch says nothing about the rest; what the paths alone speak against leaves the rest worth a
     // look.
     if (of_applying.has_refusal()) return false;
     source_ = kernel.source;
-    changes_ = kernel::changed_definitions(source_, workspace.patched_tree(), touched);
-    const auto units = workspace.units_to_compile(touched, findings);
+    changes_ = kernel::changed_definitions(source_, workspace_->patched_tree(), touched_);
+    const auto units = workspace_->units_to_compile(touched_, findings);
     clock.begin("compile");
+    add_pairs(units, pairs, findings);
+    return true;
+  }
+
+  void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
+                 Findings& findings) override {
     for (const kernel::CompiledUnit& compiled :
-         workspace.compile(units, touched, {options_.jobs, options_.use_cache}, findings)) {
+         workspace_->compile(units, touched_, {options_.jobs, options_.use_cache}, findings)) {
       pairs.push_back({compiled.unit, compiled.original, compiled.patched, {}});
       if (!compiled.line_marks)
         pairs.back().notes.push_back(
             "compiled without #line marks: functions that only use __LINE__ may count as changed");
     }
-    return true;
   }
 
   SourceChanges source_changes(const kernel::Unit& unit) const override {
@@ -63,7 +69,8 @@ class Patches : public PairSource {
 
  private:
   const BuildOptions& options_;
-  std::vector<kernel::TouchedFile> named_;
+  std::vector<kernel::TouchedFile> named_, touched_;
+  std::optional<kernel::Workspace> workspace_;
   std::filesystem::path source_;
   SourceChanges changes_;
 };
@@ -89,6 +96,12 @@ class Trees : public PairSource {
   }
 
   SourceChanges source_changes(const kernel::Unit&) const override { return {}; }
+
+  /// Their objects are there already, and equal.
+  void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs, Findings&) override {
+    for (const kernel::Unit* unit : units)
+      pairs.push_back({unit, trees_.original / unit->unit, trees_.patched / unit->unit, {}});
+  }
 
   /// No digest: objects hold the path of the directory that they were compiled in, and the same change shall give the
   /// same module.

@@ -44,6 +44,10 @@ class PairSource {
   /// What changes in the sources that a unit is made from, after find_pairs(); empty when only the objects are known.
   virtual SourceChanges source_changes(const kernel::Unit& unit) const = 0;
 
+  /// The pairs of units that no change touches but that must join; after find_pairs, and while its directory is there.
+  virtual void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
+                         Findings& findings) = 0;
+
   /// The .modinfo entry that says what the module was made from.
   virtual std::pair<std::string, std::string> origin() const = 0;
 

@@ -1,0 +1,88 @@
+#include "elf/compile_units.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "elf/relocated_dwarf.h"
+#include "support/error.h"
+
+namespace klp::elf {
+namespace {
+
+std::string name_of(Dwarf_Die& die) {
+  const char* name = dwarf_diename(&die);
+  return name != nullptr ? name : "";
+}
+
+}  // namespace
+
+struct CompileUnits::State {
+  explicit State(const ElfObject& shipped) {
+    if (shipped.type() == 1) {
+      read_names(shipped);
+      return;
+    }
+    fd = open(shipped.name().c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) linked = dwarf_begin(fd, DWARF_C_READ);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    if (linked != nullptr) dwarf_end(linked);
+    if (fd >= 0) close(fd);
+  }
+
+  /// The global functions of all units.
+  void read_names(const ElfObject& shipped) {
+    const RelocatedDwarf dwarf(shipped, RelocatedDwarf::Rows::dropped);
+    if (dwarf.get() == nullptr) return;
+    Dwarf_Off offset = 0;
+    Dwarf_Off next = 0;
+    size_t header = 0;
+    while (dwarf_nextcu(dwarf.get(), offset, &next, &header, nullptr, nullptr, nullptr) == 0 && next > offset) {
+      Dwarf_Die unit;
+      if (dwarf_offdie(dwarf.get(), offset + header, &unit) != nullptr) read_unit(unit);
+      offset = next;
+    }
+  }
+
+  void read_unit(Dwarf_Die& unit) {
+    const std::string source = name_of(unit);
+    Dwarf_Die die;
+    if (dwarf_child(&unit, &die) != 0) return;
+    do {
+      Dwarf_Attribute attribute;
+      if (dwarf_tag(&die) != DW_TAG_subprogram || dwarf_attr(&die, DW_AT_low_pc, &attribute) == nullptr) continue;
+      const std::string name = [&] {
+        const char* text = dwarf_formstring(dwarf_attr_integrate(&die, DW_AT_name, &attribute));
+        return std::string(text != nullptr ? text : "");
+      }();
+      const bool external = dwarf_attr_integrate(&die, DW_AT_external, &attribute) != nullptr;
+      if (external && !name.empty()) by_name.emplace(name, source);
+    } while (dwarf_siblingof(&die, &die) == 0);
+  }
+
+  int fd = -1;
+  ::Dwarf* linked = nullptr;
+  std::map<std::string, std::string, std::less<>> by_name;
+};
+
+CompileUnits::CompileUnits(const ElfObject& shipped) : state_(std::make_unique<State>(shipped)) {}
+CompileUnits::~CompileUnits() = default;
+CompileUnits::CompileUnits(CompileUnits&&) noexcept = default;
+
+std::string CompileUnits::source_of(const Symbol& function) const {
+  if (state_->linked != nullptr) {
+    Dwarf_Die unit;
+    return dwarf_addrdie(state_->linked, function.value, &unit) != nullptr ? name_of(unit) : std::string();
+  }
+  if (function.is_local()) return std::string(function.file);
+  const auto found = state_->by_name.find(function.name);
+  return found == state_->by_name.end() ? std::string() : found->second;
+}
+
+}  // namespace klp::elf
