@@ -96,6 +96,7 @@ Kernel open_named(const std::string& wanted) {
   check_fingerprints(kernel.source, description->fingerprints, remedy);
   check_same_config(config, KernelConfig::read(kernel.source / ".config"),
                     fmt::format("the config of {} and its prepared source's differ", name));
+  write_package_header(kernel);
   return kernel;
 }
 

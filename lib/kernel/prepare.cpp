@@ -78,6 +78,23 @@ void copy_into_tree(const fs::path& from, const fs::path& to) {
   write_file_atomically(to, read_file(from));
 }
 
+constexpr const char* kPackageHeader = "include/generated/package.h";
+
+/// What Debian's Makefile writes LINUX_PACKAGE_ID from, which stack dumps print: " Debian 6.1.192-2". The headers
+/// beside Module.symvers say what it was; other distributions have no such header.
+std::vector<std::string> package_variables(const Kernel& kernel) {
+  const fs::path shipped = kernel.symvers.parent_path() / kPackageHeader;
+  std::error_code error;
+  if (!fs::is_regular_file(shipped, error)) return {};
+  const std::string text = read_file(shipped);
+  const size_t start = text.find("\" ");
+  const size_t space = start == text.npos ? text.npos : text.find(' ', start + 2);
+  const size_t end = space == text.npos ? text.npos : text.find('"', space);
+  if (end == text.npos) return {};
+  return {"DISTRIBUTION_OFFICIAL_BUILD=1", "DISTRIBUTOR=" + text.substr(start + 2, space - start - 2),
+          "DISTRIBUTION_VERSION=" + text.substr(space + 1, end - space - 1)};
+}
+
 }  // namespace
 
 std::vector<std::string> kbuild_command(const Kernel& kernel) {
@@ -121,6 +138,8 @@ std::vector<std::string> kbuild_command(const Kernel& kernel) {
   command.insert(command.end(), {"make", "-C", kernel.source.string(), "--no-print-directory", "ARCH=x86",
                                  "CC=" + kernel.compiler, "KERNELRELEASE=" + kernel.release,
                                  "PAHOLE=" + kernel.pahole.string(), fmt::format("KCFLAGS={}", kSectionFlags)});
+  const std::vector<std::string> package = package_variables(kernel);
+  command.insert(command.end(), package.begin(), package.end());
   return command;
 }
 
@@ -168,6 +187,13 @@ void prepare_tree(const Kernel& kernel) {
   const std::string header = read_file(kernel.source / "include/generated/utsrelease.h");
   check(header.find('"' + kernel.release + '"') != header.npos, "the prepared tree does not carry the release {}: {}",
         kernel.release, header);
+}
+
+void write_package_header(const Kernel& kernel) {
+  const fs::path shipped = kernel.symvers.parent_path() / kPackageHeader, ours = kernel.source / kPackageHeader;
+  std::error_code error;
+  if (package_variables(kernel).empty() || !fs::is_regular_file(ours, error)) return;
+  if (read_file(ours) != read_file(shipped)) copy_into_tree(shipped, ours);
 }
 
 std::map<std::string, std::string> tree_fingerprints(const fs::path& source) {

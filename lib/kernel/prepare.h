@@ -17,6 +17,9 @@ void check_build_tools(const std::string& compiler);
 /// release.
 void prepare_tree(const Kernel& kernel);
 
+/// Gives a tree that was prepared without it the package version that the shipped kernel's code prints.
+void write_package_header(const Kernel& kernel);
+
 /// SHA-256 of the files of a prepared tree that nobody may change afterwards, by relative path.
 std::map<std::string, std::string> tree_fingerprints(const fs::path& source);
 

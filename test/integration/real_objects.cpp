@@ -33,6 +33,8 @@ std::vector<const kernel::Unit*> spread(const kernel::KernelIndex& index, size_t
   }
   std::vector<const kernel::Unit*> chosen;
   for (size_t i = 0; i < count; ++i) chosen.push_back(all[(2 * i + 1) * all.size() / (2 * count)]);
+  // Prints the distribution's package version; is built by another directory's Makefile.
+  for (const char* name : {"lib/dump_stack.o", "virt/kvm/coalesced_mmio.o"}) chosen.push_back(&index.units().at(name));
   return chosen;
 }
 

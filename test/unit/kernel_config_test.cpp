@@ -1,7 +1,11 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 #include "kernel/config.h"
+#include "kernel/kernel.h"
 #include "support/error.h"
+#include "support/files.h"
 
 namespace klp::kernel {
 namespace {
@@ -44,6 +48,26 @@ TEST_CASE("kernels that cannot be livepatched are told apart", "[config]") {
   for (const char* symbol : {"RANDSTRUCT", "GCC_PLUGIN_LATENT_ENTROPY", "LD_DEAD_CODE_DATA_ELIMINATION", "LTO_CLANG"}) {
     const KernelConfig config = KernelConfig::parse(fmt::format("CONFIG_LIVEPATCH=y\nCONFIG_{}=y\n", symbol));
     CHECK_THROWS_WITH(check_supported(config, "k"), Catch::Contains(symbol));
+  }
+}
+
+TEST_CASE("the package version that stack dumps print is the shipped one", "[config]") {
+  const TempDir headers(fs::temp_directory_path(), "config-test");
+  Kernel kernel;
+  kernel.symvers = headers.path() / "Module.symvers";
+  const auto has = [&](const char* word) {
+    const std::vector<std::string> command = kbuild_command(kernel);
+    return std::find(command.begin(), command.end(), word) != command.end();
+  };
+  CHECK_FALSE(has("DISTRIBUTOR=Debian"));
+  fs::create_directories(headers.path() / "include/generated");
+  const fs::path header = headers.path() / "include/generated/package.h";
+  write_file_atomically(header, "#define LINUX_PACKAGE_ID \" Debian 6.1.192-2\"\n");
+  CHECK(has("DISTRIBUTOR=Debian"));
+  CHECK(has("DISTRIBUTION_VERSION=6.1.192-2"));
+  for (const char* other : {"#define LINUX_PACKAGE_ID \"\"\n", "#define LINUX_PACKAGE_ID \" Deb", ""}) {
+    write_file_atomically(header, other);
+    CHECK_FALSE(has("DISTRIBUTION_OFFICIAL_BUILD=1"));
   }
 }
 
