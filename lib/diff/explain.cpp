@@ -1,6 +1,7 @@
 #include "diff/explain.h"
 
 #include <algorithm>
+#include <cctype>
 #include <deque>
 #include <map>
 #include <optional>
@@ -59,7 +60,7 @@ class Search {
     if (causes_.empty()) look_at_words(false);
     if (causes_.empty()) look_at_calls();
     if (causes_.empty()) look_at_inlining();
-    if (causes_.empty()) causes_.push_back({"no line of it changes, nor of what is known to be inlined into it", {}});
+    if (causes_.empty()) causes_.push_back({nothing_found(), {}});
     if (causes_.size() > kMaxCauses) causes_.resize(kMaxCauses);
     return std::move(causes_);
   }
@@ -190,15 +191,32 @@ class Search {
   }
 
   void look_at_inlining() {
-    const auto first_difference = [](const Calls& a, const Calls& b) {
-      const auto at = std::find_if(a.begin(), a.end(), [&](const InlinedCall& c) { return !has(b, c.name); });
-      return at == a.end() ? std::string() : at->name;
-    };
-    const std::string now = first_difference(after_, before_), no_longer = first_difference(before_, after_);
-    if (now.empty() && no_longer.empty()) return;
-    causes_.push_back({fmt::format("no line of it changes; the compiler {} {}() into it",
-                                   now.empty() ? "no longer inlines" : "now inlines", now.empty() ? no_longer : now),
-                       {}});
+    std::map<std::string, std::pair<size_t, size_t>> counts;  // before, after
+    for (const InlinedCall& call : before_) ++counts[call.name].first;
+    for (const InlinedCall& call : after_) ++counts[call.name].second;
+    for (const auto& [name, count] : counts) {
+      if (count.first == count.second) continue;
+      const std::string what = count.first == 0    ? fmt::format("now inlines {}() into it", name)
+                               : count.second == 0 ? fmt::format("no longer inlines {}() into it", name)
+                                                   : fmt::format("inlines {}() into it {} times instead of {}", name,
+                                                                 count.second, count.first);
+      causes_.push_back({fmt::format("no line of it changes; the compiler {}", what), {}});
+      return;
+    }
+  }
+
+  /// Members of members are not followed through untouched headers: the types that change are only named.
+  std::string nothing_found() const {
+    std::string types;
+    size_t count = 0;
+    for (const SourceDefinition& d : source_) {
+      if (d.kind != Kind::type || d.name.empty() || !is_changed(d) || ++count > 3) continue;
+      types += fmt::format("{}{} ({})", types.empty() ? "" : ", ", d.name, place_of(d));
+    }
+    return "no line of it changes, nor of what is known to be inlined into it" +
+           (types.empty()
+                ? "; the compiler's code differs all the same"
+                : fmt::format("; it may depend on a type that changes: {}{}", types, count > 3 ? ", ..." : ""));
   }
 
   const SourceChanges& source_;
@@ -250,10 +268,29 @@ std::string Explanations::place_of_symbol(const std::string& name) const {
   return fmt::format("{}:{}", declared->second.file, declared->second.line);
 }
 
+/// "the running kernel has no symbol sk_new" about a function whose changed lines name it: that line.
+std::string Explanations::place_of_mention(const std::string& symbol, std::string_view message) const {
+  const auto mentioned = [&](std::string_view word) {
+    const auto in_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+    const size_t at = message.find(word);
+    if (at == std::string_view::npos || word == symbol || word.find('_') == std::string_view::npos) return false;
+    const size_t end = at + word.size();
+    return (at == 0 || !in_word(message[at - 1])) && (end == message.size() || !in_word(message[end]));
+  };
+  for (auto [at, end] = by_name_.equal_range(symbol); at != end; ++at) {
+    for (const auto& [word, line] : at->second->changed_words) {
+      if (mentioned(word)) return fmt::format("{}:{}", at->second->file, line);
+    }
+  }
+  return {};
+}
+
 Findings Explanations::with_places(const Findings& findings) const {
   Findings result;
   for (Finding finding : findings.list()) {
-    if (finding.place.empty() && !finding.symbol.empty()) finding.place = place_of_symbol(plain_name(finding.symbol));
+    const std::string symbol = plain_name(finding.symbol);
+    if (finding.place.empty()) finding.place = place_of_mention(symbol, finding.message);
+    if (finding.place.empty() && !symbol.empty()) finding.place = place_of_symbol(symbol);
     result.add(std::move(finding));
   }
   return result;

@@ -51,6 +51,7 @@ class Explanations {
 
  private:
   std::string place_of_symbol(const std::string& name) const;
+  std::string place_of_mention(const std::string& symbol, std::string_view message) const;
 
   const SourceChanges* source_;
   const elf::DebugInfo& original_;

@@ -254,10 +254,29 @@ std::vector<std::pair<unsigned, unsigned>> changed_lines(const std::vector<Hunk>
   return result;
 }
 
+/// Identifiers of a text by line.
+using WordsByLine = std::multimap<unsigned, std::string_view>;
+
+WordsByLine words_by_line(std::string_view text) {
+  WordsByLine result;
+  Tokens tokens(text);
+  for (Token token; tokens.next(token);) {
+    if (token.is_name()) result.emplace(token.line, token.text);
+  }
+  return result;
+}
+
+void note_changed_words(const WordsByLine& words, SourceDefinition& definition) {
+  for (const auto& [first, last] : definition.changed) {
+    for (auto at = words.lower_bound(first); at != words.upper_bound(last); ++at)
+      definition.changed_words.emplace_back(at->second, at->first);
+  }
+}
+
 SourceDefinition joined(const std::string& file, const Definition* before, const Definition* after,
                         const std::vector<std::pair<unsigned, unsigned>>& lines) {
   const Definition& shown = after != nullptr ? *after : *before;
-  SourceDefinition result{shown.kind, file, shown.name, 0, 0, 0, 0, {}, shown.words};
+  SourceDefinition result{shown.kind, file, shown.name, 0, 0, 0, 0, {}, {}, shown.words};
   if (before != nullptr) {
     result.old_first = before->first;
     result.old_last = before->last;
@@ -293,6 +312,7 @@ SourceChanges changed_definitions(const std::string& file, std::string_view orig
   std::map<std::pair<Kind, std::string_view>, std::vector<const Definition*>> old;
   for (const Definition& d : before) old[{d.kind, d.name}].push_back(&d);
   const auto lines = changed_lines(hunks);
+  const WordsByLine words = hunks.empty() ? WordsByLine() : words_by_line(patched);
   std::map<std::pair<Kind, std::string_view>, size_t> used;
   SourceChanges result;
   for (const Definition& d : after) {
@@ -300,6 +320,7 @@ SourceChanges changed_definitions(const std::string& file, std::string_view orig
     const size_t n = used[{d.kind, d.name}]++;
     const bool there = found != old.end() && n < found->second.size();
     result.push_back(joined(file, there ? found->second[n] : nullptr, &d, lines));
+    note_changed_words(words, result.back());
   }
   for (const auto& [key, list] : old) {
     for (size_t n = used[key]; n < list.size(); ++n) result.push_back(joined(file, list[n], nullptr, lines));

@@ -1,6 +1,9 @@
 // The report for people. Written for a reader who sees a livepatch for the first time: the outcome first, then what a
 // person would ask next (refused: why and what to do; made: which file, what is in it, why), numbers and times last.
 #include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -88,12 +91,8 @@ class TextWriter {
   void write_unit(const ReportUnit& unit) {
     out_ += fmt::format("\n{}\n", paint_(Ink::strong, fmt::format("{}, part of {}", unit.unit, unit.object)));
     if (unit.identity) write_identity(unit);
-    for (const ReportFunction& function : unit.functions) {
-      if (function.patched) write_function(function);
-    }
-    for (const ReportFunction& function : unit.functions) {
-      if (!function.patched) write_function(function);
-    }
+    write_functions(unit, true);
+    write_functions(unit, false);
     write_all_data(unit);
     if (unit.klp_relocations != 0) {
       out_ += fmt::format("  {} into {} resolved by the kernel's livepatch core\n",
@@ -112,6 +111,32 @@ class TextWriter {
     if (identity.different != 0) line += fmt::format(", {} differ", identity.different);
     if (identity.absent != 0) line += fmt::format(", {} not there", identity.absent);
     out_ += wrapped("  ", line);
+  }
+
+  void write_functions(const ReportUnit& unit, bool patched) {
+    constexpr size_t kManyAlike = 4;
+    std::map<std::pair<std::string, std::string>, std::vector<const ReportFunction*>> alike;
+    for (const ReportFunction& f : unit.functions) {
+      if (f.patched == patched && !f.because.empty()) alike[{f.change, f.because[0]}].push_back(&f);
+    }
+    for (const ReportFunction& f : unit.functions) {
+      if (f.patched != patched) continue;
+      const auto group = f.because.empty() ? alike.end() : alike.find({f.change, f.because[0]});
+      if (verbose_ || group == alike.end() || group->second.size() < kManyAlike)
+        write_function(f);
+      else if (group->second.front() == &f)
+        write_group(group->second);
+    }
+  }
+
+  /// A changed header may be behind dozens of functions: one line says so, and their names follow.
+  void write_group(const std::vector<const ReportFunction*>& functions) {
+    std::string names;
+    for (const ReportFunction* f : functions) names += (names.empty() ? "" : ", ") + f->name;
+    const ReportFunction& first = *functions.front();
+    write_reason(padded(paint_(first.patched ? Ink::warn : Ink::plain, first.change), kChangeColumn),
+                 counted(functions.size(), "function"), first.because);
+    out_ += wrapped(indent(), names);
   }
 
   void write_function(const ReportFunction& function) {

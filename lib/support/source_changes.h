@@ -19,6 +19,7 @@ struct SourceDefinition {
   /// Its changed lines in the patched source (where lines were taken out: the line behind them), ascending, those that
   /// lie close together as one range; empty: the same tokens before and after.
   std::vector<std::pair<unsigned, unsigned>> changed;
+  std::vector<std::pair<std::string, unsigned>> changed_words;  ///< identifiers in the changed lines, and their lines
   std::vector<std::string> words;  ///< identifiers in it, before or after, sorted, each once
 };
 

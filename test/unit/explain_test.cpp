@@ -183,16 +183,27 @@ TEST_CASE("a refusal says where its symbol changes", "[explain]") {
   CHECK(result.findings.list()[0].place == "unit.c:25");
 }
 
+TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int direct(int x)\n{\n", "int brand_new(int);\nint direct(int x)\n{\n\tx++;\n\tx = brand_new(x);\n");
+  const diff::UnitResult result = p.run();
+  REQUIRE(result.findings.list().size() == 1);
+  CHECK(result.findings.list()[0].code == "missing-symbol");
+  CHECK(result.findings.list()[0].place == "unit.c:7");
+}
+
 TEST_CASE("what the source does not explain is not guessed", "[explain]") {
   SourceChanges source(1);
-  source[0] = {SourceDefinition::Kind::function, "unit.c", "f", 1, 3, 1, 3, {}, {"g"}};
+  source[0] = {SourceDefinition::Kind::function, "unit.c", "f", 1, 3, 1, 3, {}, {}, {"g"}};
   const diff::ChangeSet none;
   elf::DebugInfo original, patched;
   original.functions["f"] = patched.functions["f"] = {"unit.c", 1};
   {
     const diff::Explanations explanations(&source, original, patched, none);
     REQUIRE(explanations.causes("f").size() == 1);
-    CHECK(explanations.causes("f")[0].text == "no line of it changes, nor of what is known to be inlined into it");
+    CHECK(
+        explanations.causes("f")[0].text ==
+        "no line of it changes, nor of what is known to be inlined into it; the compiler's code differs all the same");
     CHECK(explanations.causes("f")[0].place.empty());
   }
   SECTION("the compiler's choice to inline") {
@@ -200,8 +211,21 @@ TEST_CASE("what the source does not explain is not guessed", "[explain]") {
     const diff::Explanations explanations(&source, original, patched, none);
     CHECK(explanations.causes("f.isra.0")[0].text == "no line of it changes; the compiler now inlines g() into it");
   }
+  SECTION("inlined at another number of places") {
+    original.inlined["f"] = {{"g", 2, -1}};
+    patched.inlined["f"] = {{"g", 2, -1}, {"g", 3, -1}};
+    const diff::Explanations explanations(&source, original, patched, none);
+    CHECK(explanations.causes("f")[0].text ==
+          "no line of it changes; the compiler inlines g() into it 2 times instead of 1");
+  }
+  SECTION("a type that it may reach through others") {
+    source.push_back({SourceDefinition::Kind::type, "a.h", "struct s", 5, 8, 5, 9, {{6, 7}}, {}, {}});
+    const diff::Explanations explanations(&source, original, patched, none);
+    CHECK_THAT(explanations.causes("f")[0].text,
+               Catch::EndsWith("; it may depend on a type that changes: struct s (a.h:6-7)"));
+  }
   SECTION("a callee that changed") {
-    source.push_back({SourceDefinition::Kind::function, "unit.c", "g", 5, 8, 5, 9, {{6, 7}}, {}});
+    source.push_back({SourceDefinition::Kind::function, "unit.c", "g", 5, 8, 5, 9, {{6, 7}}, {}, {}});
     const diff::Explanations explanations(&source, original, patched, none);
     CHECK_THAT(explanations.causes("f")[0].text,
                Catch::StartsWith("unit.c:6-7 changes g(), which it calls; no line of"));

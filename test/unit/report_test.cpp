@@ -135,6 +135,16 @@ TEST_CASE("a function takes one line with its reason, and all that is known when
   }
 }
 
+TEST_CASE("many functions of one reason are one line and their names", "[report]") {
+  Report report = sample();
+  for (const char* name : {"f", "g", "h", "i"})
+    report.units[0].functions.push_back({name, "changed", true, 0, 1, 1, "", 0, {"a.h:3 changes struct s, used here"}});
+  const std::string text = report_text(report, false);
+  CHECK_THAT(text, Contains("changed   4 functions                              a.h:3 changes struct s, used here\n"
+                            "            f, g, h, i\n"));
+  CHECK_THAT(report_text(report, false, true), !Contains("4 functions"));
+}
+
 TEST_CASE("text of a refusal: reasons first, each with what to do", "[report]") {
   const auto all = lines(report_text(refused(), false));
   CHECK(all[0] == "refused: 2 reasons");
