@@ -228,6 +228,16 @@ class Search {
   std::vector<Cause> causes_;
 };
 
+/// What a lifted function calls or reads that changed: "f" of "calls f, which changed (...)"; empty for other reasons.
+std::string lifted_for(std::string_view reason) {
+  for (const std::string_view verb : {"calls ", "reads "}) {
+    const size_t at = reason.rfind(verb), end = reason.find(", which", at);
+    if (at == std::string_view::npos || end == std::string_view::npos) continue;
+    return plain_name(reason.substr(at + verb.size(), end - at - verb.size()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Explanations::Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
@@ -252,14 +262,22 @@ const std::vector<Cause>& Explanations::causes(std::string_view function) const 
   return at->second;
 }
 
-std::string Explanations::place_of_symbol(const std::string& name) const {
+/// The changed lines of a function or variable, or those behind a changed function.
+std::string Explanations::changed_place(const std::string& name) const {
   if (changed_names_.count(name) != 0) {
     const std::vector<Cause>& why = causes(name);
     if (!why.empty() && !why.front().place.empty()) return why.front().place;
   }
-  const SourceDefinition* there = nullptr;
   for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
     if (is_changed(*at->second)) return place_of(*at->second);
+  }
+  return {};
+}
+
+std::string Explanations::place_of_symbol(const std::string& name) const {
+  if (std::string place = changed_place(name); !place.empty()) return place;
+  const SourceDefinition* there = nullptr;
+  for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
     if (at->second->first != 0 && at->second->kind == Kind::other) there = at->second;
   }
   if (there != nullptr) return fmt::format("{}:{}", there->file, there->first);
@@ -302,7 +320,12 @@ std::vector<std::string> Explanations::of_root(const Carried& root) const {
   if (change != changes_.end() && change->second->kind == FunctionChange::Kind::changed) {
     for (const Cause& cause : causes(root.piece->name())) result.push_back(cause.text);
   }
-  result.push_back(root.because);
+  std::string because = root.because;
+  if (const std::string name = lifted_for(root.further.empty() ? because : root.further.back()); result.empty()) {
+    if (const std::string place = changed_place(name); !place.empty())
+      because += fmt::format("; {} changes {}", place, name);
+  }
+  result.push_back(std::move(because));
   result.insert(result.end(), root.further.begin(), root.further.end());
   return result;
 }
@@ -321,8 +344,9 @@ std::vector<std::string> Explanations::chain(const Carried& piece,
   const std::vector<std::string> reasons = of_root(*root);
   // A part is read together with its function, and data with the functions beside it.
   const bool calls_for_place = piece.piece->kind == PieceKind::function && !is_cold_name(piece.piece->name());
-  if (calls_for_place && reasons.size() > 1 && !causes(name).front().place.empty())
-    result[0] += fmt::format(", which {} changes", causes(name).front().place);
+  const std::string place = calls_for_place && changes_.count(root->piece) != 0 ? changed_place(plain_name(name)) : "";
+  if (!place.empty() && original_.functions.count(plain_name(name)) != 0)
+    result[0] += fmt::format(", which {} changes", place);
   for (const std::string& reason : reasons) result.push_back(fmt::format("{}: {}", name, reason));
   return result;
 }

@@ -50,6 +50,7 @@ class Explanations {
   std::vector<std::string> of_root(const Carried& root) const;
 
  private:
+  std::string changed_place(const std::string& name) const;
   std::string place_of_symbol(const std::string& name) const;
   std::string place_of_mention(const std::string& symbol, std::string_view message) const;
 

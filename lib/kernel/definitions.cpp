@@ -152,7 +152,7 @@ class Scanner {
     if (top) note_head(token);
     item_.last = token.line;
     item_.tokens.append(token.text).append(" ");
-    if (token.is_name()) words_.emplace(token.text);
+    if (token.is_name()) words_.push_back(token.text);
     if (c == '(') ++parens_;
     if (c == ')' && parens_ > 0) --parens_;
     if (c == '{' && parens_ == 0) ++braces_;
@@ -210,6 +210,8 @@ class Scanner {
   void finish() {
     argument_wanted_ = false;
     if (item_.tokens.size() > 2) {  // more than a stray semicolon
+      std::sort(words_.begin(), words_.end());
+      words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
       item_.words.assign(words_.begin(), words_.end());
       result_.push_back(std::move(item_));
     }
@@ -223,7 +225,7 @@ class Scanner {
   Tokens tokens_;
   std::vector<Definition> result_;
   Definition item_;
-  std::set<std::string> words_;
+  std::vector<std::string_view> words_;
   std::string_view first_word_, last_word_, previous_;
   bool settled_ = false, has_group_ = false, argument_wanted_ = false;
   int braces_ = 0, parens_ = 0;
@@ -308,7 +310,8 @@ std::vector<Definition> definitions(std::string_view text) {
 
 SourceChanges changed_definitions(const std::string& file, std::string_view original, std::string_view patched,
                                   const std::vector<Hunk>& hunks) {
-  const std::vector<Definition> before = definitions(original), after = definitions(patched);
+  const std::vector<Definition> before = definitions(original);
+  const std::vector<Definition> after = hunks.empty() && original == patched ? before : definitions(patched);
   std::map<std::pair<Kind, std::string_view>, std::vector<const Definition*>> old;
   for (const Definition& d : before) old[{d.kind, d.name}].push_back(&d);
   const auto lines = changed_lines(hunks);

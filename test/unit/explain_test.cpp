@@ -192,6 +192,18 @@ TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]"
   CHECK(result.findings.list()[0].place == "unit.c:7");
 }
 
+TEST_CASE("a lifted function names the lines of what it is lifted for, and needs no source", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "static __attribute__((noinline)) int helper",
+         "static __attribute__((noinline, no_instrument_function)) int helper");
+  p.original_unit = p.unit;
+  p.edit(p.unit, "\"helper %d\"", "\"Helper %d\"");
+  const auto why = because(p.run(), "user");
+  CHECK_THAT(why.front(), Catch::StartsWith("calls helper, which changed ("));
+  CHECK_THAT(why.front(), Catch::EndsWith("; unit.c:10 changes helper"));
+  CHECK_THAT(because(p.run(false), "user").front(), Catch::StartsWith("calls helper, which changed ("));
+}
+
 TEST_CASE("what the source does not explain is not guessed", "[explain]") {
   SourceChanges source(1);
   source[0] = {SourceDefinition::Kind::function, "unit.c", "f", 1, 3, 1, 3, {}, {}, {"g"}};
