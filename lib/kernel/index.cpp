@@ -152,6 +152,21 @@ struct IndexFile {
     }
     return result;
   }
+
+  /// The unit numbers of a line of `includes`, as positions; `position` has one for each unit number, -1 for none.
+  static std::vector<uint32_t> positions_of(std::string_view text, const std::vector<int64_t>& position) {
+    std::vector<uint32_t> result;
+    for (std::string_view range : split(text, ',')) {
+      const size_t dash = range.find('-');
+      const uint64_t first = to_number(range.substr(0, dash));
+      const uint64_t last = dash == range.npos ? first : to_number(range.substr(dash + 1));
+      for (uint64_t i = first; i <= last && i < position.size(); ++i) {
+        if (position[i] >= 0) result.push_back(static_cast<uint32_t>(position[i]));
+      }
+    }
+    std::sort(result.begin(), result.end());
+    return result;
+  }
 };
 
 void make_index(const Kernel& kernel) {
@@ -208,6 +223,35 @@ std::vector<std::string> KernelIndex::units_including(const std::string& file) c
   if (at == content.npos) return {};
   const size_t start = at + wanted.size();
   return IndexFile::names_of(*this, std::string_view(content).substr(start, content.find('\n', start) - start));
+}
+
+std::map<std::string, std::vector<uint32_t>> KernelIndex::files_included_by(
+    const std::vector<const Unit*>& units) const {
+  std::map<std::string, int64_t> by_name;
+  for (size_t i = 0; i < units.size(); ++i) by_name[units[i]->unit] = static_cast<int64_t>(i);
+  std::map<std::string, std::vector<uint32_t>> result;
+  if (includes_file_.empty()) {
+    for (const auto& [file, names] : including_units_) {
+      for (const std::string& name : names) {
+        if (by_name.count(name) != 0) result[file].push_back(static_cast<uint32_t>(by_name[name]));
+      }
+    }
+    for (auto& [file, positions] : result) std::sort(positions.begin(), positions.end());
+    return result;
+  }
+  std::vector<int64_t> position;
+  for (const auto& entry : units_) {
+    const auto found = by_name.find(entry.first);
+    position.push_back(found == by_name.end() ? -1 : found->second);
+  }
+  const std::string content = read_file(includes_file_);
+  for (std::string_view line : split(content, '\n')) {
+    const size_t tab = line.find('\t');
+    if (tab == line.npos) continue;
+    std::vector<uint32_t> positions = IndexFile::positions_of(line.substr(tab + 1), position);
+    if (!positions.empty()) result.emplace(line.substr(0, tab), std::move(positions));
+  }
+  return result;
 }
 
 uint64_t KernelIndex::struct_size(const std::string& name) const {

@@ -43,6 +43,9 @@ class KernelIndex {
   /// Conditions are not evaluated, so this may name too many, never too few. Reads a file of some MB at each call.
   std::vector<std::string> units_including(const std::string& file) const;
 
+  /// For each file that any of `units` includes in that sense: which of them do, by their position, ascending.
+  std::map<std::string, std::vector<uint32_t>> files_included_by(const std::vector<const Unit*>& units) const;
+
   /// sizeof a kernel struct in bytes from vmlinux's BTF ("alt_instr", "bug_entry", ...); 0 when there is none.
   uint64_t struct_size(const std::string& name) const;
 
