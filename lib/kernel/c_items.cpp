@@ -11,6 +11,13 @@
 namespace klp::kernel {
 namespace {
 
+/// The numbers that __COUNTER__ gave: they only make names differ, and count on with each use in a header.
+std::string_view without_counter(std::string_view word) {
+  if (!word.starts_with("__UNIQUE_ID_") && !word.starts_with("__compiletime_assert_")) return word;
+  while (word.back() >= '0' && word.back() <= '9') word.remove_suffix(1);
+  return word;
+}
+
 class Splitter {
  public:
   Splitter(const TokenText& text, Blanks blanks) : tokens_(text.tokens()), blanks_(blanks) {}
@@ -134,7 +141,7 @@ class Splitter {
     uint64_t digest = context_;
     for (size_t i = 0; i < item.tokens.size(); ++i) {
       if (i != 0 && blanks_ == Blanks::count && item.tokens[i].space_before) digest = mixed(digest, " ");
-      digest = mixed(digest, item.tokens[i].text);
+      digest = mixed(digest, blanks_ == Blanks::count ? item.tokens[i].text : without_counter(item.tokens[i].text));
     }
     item.digest = mixed(digest, item.kind == ItemKind::other ? "?" : "");
     items_.push_back(std::move(item));

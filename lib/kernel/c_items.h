@@ -34,7 +34,7 @@ struct Item {
 };
 
 /// Whether a blank between two tokens counts for the digest: in the text of a header it can end in a string (#x), in
-/// preprocessed text it cannot.
+/// preprocessed text it cannot; there the numbers that __COUNTER__ gave do not count either.
 enum class Blanks { count, ignored };
 
 /// The pieces in the order in which they end. Every token outside of them is lost: a lone ';'.

@@ -70,7 +70,10 @@ std::vector<std::string> author_headers(const std::set<std::string>& touched) {
 class Compilation {
  public:
   Compilation(Workspace::State& state, const CompileOptions& options)
-      : state_(state), options_(options), cache_(state.kernel), author_headers_(author_headers(state.touched_paths)) {}
+      : state_(state),
+        options_(options),
+        cache_(state.kernel, options.launcher),
+        author_headers_(author_headers(state.touched_paths)) {}
 
   std::vector<Outcome> compile(const std::vector<const Unit*>& units) {
     std::vector<Outcome> outcomes(units.size());
@@ -91,6 +94,26 @@ class Compilation {
     return outcomes;
   }
 
+  void preprocess(const std::vector<const Unit*>& units, const Workspace::SeePreprocessed& see) {
+    prepare_trees(units);
+    Progress progress("preprocessing", units.size());
+    for_each_parallel(units.size(), options_.jobs, [&](size_t i) {
+      const fs::path place = state_.directory / "preprocessed" / units[i]->unit;
+      Outcome outcome;
+      outcome.unit.unit = units[i];
+      outcome.unit.patched = place.string() + ".patched";
+      const fs::path original = place.string() + ".original";
+      bool good = replay(*units[i], state_.source, state_.source, original, {}, ReplayOutput::preprocessed).good;
+      good = good && (compile_in(state_.marked, outcome, ReplayOutput::preprocessed).good ||
+                      compile_in(state_.patched, outcome, ReplayOutput::preprocessed).good);
+      see(i, good ? read_file(original) : "", good ? read_file(outcome.unit.patched) : "");
+      std::error_code error;
+      fs::remove(original, error);
+      fs::remove(outcome.unit.patched, error);
+      progress.advance(units[i]->source);
+    });
+  }
+
  private:
   /// Includes are looked up beside the source first, so its directory is real from the start.
   void prepare_trees(const std::vector<const Unit*>& units) {
@@ -99,6 +122,10 @@ class Compilation {
       state_.patched.make_real_directory(directory);
       state_.marked.make_real_directory(directory);
     }
+  }
+
+  ReplayResult replay_original(const Unit& unit, const fs::path& object) const {
+    return replay(unit, state_.source, state_.source, object, {}, ReplayOutput::object, options_.launcher);
   }
 
   void compile_original(CompiledUnit& compiled) {
@@ -111,10 +138,10 @@ class Compilation {
       }
     }
     compiled.original = state_.directory / "original" / unit.unit;
-    ReplayResult result = replay(unit, state_.source, state_.source, compiled.original);
+    ReplayResult result = replay_original(unit, compiled.original);
     if (!result.good) {
       make_in_kernel_tree(unit, result.output);
-      result = replay(unit, state_.source, state_.source, compiled.original);
+      result = replay_original(unit, compiled.original);
     }
     if (!result.good) {
       throw Error(fmt::format("the unpatched {} does not compile:\n{}", unit.source, first_errors(result.output)),
@@ -149,13 +176,13 @@ class Compilation {
     if (!plain.good) outcome.errors = plain.output;
   }
 
-  ReplayResult compile_in(ShadowTree& tree, const Outcome& outcome) {
+  ReplayResult compile_in(ShadowTree& tree, const Outcome& outcome, ReplayOutput output = ReplayOutput::object) {
     constexpr int kRounds = 50;  // each makes at least one more directory real
     for (int round = 0; round < kRounds; ++round) {
       throw_if_interrupted();
       std::shared_lock shared(state_.trees);
-      ReplayResult result =
-          replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched, author_headers_);
+      ReplayResult result = replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched,
+                                   author_headers_, output, output == ReplayOutput::object ? options_.launcher : "");
       const std::vector<std::string> missed = missed_changes(tree, result.dependencies);
       shared.unlock();
       if (missed.empty()) return result;
@@ -203,6 +230,11 @@ class Compilation {
   std::vector<std::string> author_headers_;
   std::atomic<bool> generated_{false};
 };
+
+void Workspace::preprocess(const std::vector<const Unit*>& units, const CompileOptions& options,
+                           const SeePreprocessed& see) {
+  if (!units.empty()) Compilation(*state_, options).preprocess(units, see);
+}
 
 std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& units,
                                              const std::vector<TouchedFile>& touched, const CompileOptions& options,

@@ -129,6 +129,16 @@ std::vector<ReachedUnit> reached_units(const KernelIndex& index, const SourceTre
   return result;
 }
 
+std::vector<GrownType> grown_types(const SourceTrees& trees, const std::vector<TouchedFile>& touched) {
+  std::vector<GrownType> result;
+  for (const TouchedFile& file : touched) {
+    if (kind_of_path(file.path) != PathKind::header) continue;
+    const HeaderChange change = change_of(file, trees);
+    result.insert(result.end(), change.grown.begin(), change.grown.end());
+  }
+  return result;
+}
+
 void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, const SourceTrees& trees,
                     const std::vector<TouchedFile>& touched, const FillsHole& fills_hole) {
   HeaderChange all;

@@ -17,7 +17,7 @@
 
 namespace klp::kernel {
 
-enum class Proof { none, names, tokens, equal_output };
+enum class Proof { none, names, tokens };
 
 struct ReachedUnit {
   const Unit* unit = nullptr;
@@ -36,6 +36,9 @@ struct SourceTrees {
 std::vector<ReachedUnit> reached_units(const KernelIndex& index, const SourceTrees& trees,
                                        const std::vector<TouchedFile>& touched,
                                        const std::vector<const Unit*>& compiled);
+
+/// The types of touched headers that got members.
+std::vector<GrownType> grown_types(const SourceTrees& trees, const std::vector<TouchedFile>& touched);
 
 /// Whether the new members of a type all lie where the shipped kernel's has padding, with nothing else moved, and the
 /// type is too large for the compiler to copy member by member (kSmallestFilled).

@@ -117,8 +117,9 @@ class Closing {
 
   /// Macros that make a definition stay though nothing names it.
   void find_keepers() {
-    for (const char* word : {"used", "__used__", "retain", "__retain__", "constructor", "__constructor__", "destructor",
-                             "__destructor__", "externally_visible", "__externally_visible__", "alias", "__alias__"})
+    for (const char* word :
+         {"used", "__used", "__used__", "retain", "__retain__", "constructor", "__constructor__", "destructor",
+          "__destructor__", "externally_visible", "__externally_visible__", "alias", "__alias__"})
       close_macros(names_.number(word), keepers_);
   }
 

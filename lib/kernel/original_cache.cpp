@@ -99,11 +99,12 @@ std::vector<fs::path> compiler_programs(const std::string& compiler) {
 
 }  // namespace
 
-OriginalCache::OriginalCache(const Kernel& kernel)
+OriginalCache::OriginalCache(const Kernel& kernel, const std::string& launcher)
     : source_(kernel.source), directory_(kernel.cache / "originals"), tools_(compiler_programs(kernel.compiler)) {
   const fs::path objtool = kernel.source / "tools/objtool/objtool";
   std::error_code error;
   if (fs::exists(objtool, error)) tools_.push_back(objtool);
+  if (const auto program = find_program(launcher.substr(0, launcher.find(' ')))) tools_.push_back(*program);
 }
 
 std::string OriginalCache::command_digest(const Unit& unit) const {

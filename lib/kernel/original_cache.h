@@ -16,7 +16,8 @@ namespace klp::kernel {
 class OriginalCache {
  public:
   /// Lives in kernel.cache/originals. Finds the compiler's programs, whose contents are part of what must not change.
-  explicit OriginalCache(const Kernel& kernel);
+  /// `launcher` is put before the compiler, and counts as one of them.
+  explicit OriginalCache(const Kernel& kernel, const std::string& launcher = {});
 
   /// The object, if the command, all files that it depended on, the compiler, the assembler and objtool are what they
   /// were.

@@ -54,8 +54,11 @@ std::string replace_words(const std::string& command, Replace replace) {
 }  // namespace
 
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                          const fs::path& depfile, const std::vector<std::string>& options) {
-  const std::string command = unit.command.substr(0, unit.command.find("; scripts/basic/fixdep"));
+                          const fs::path& depfile, const std::vector<std::string>& options, ReplayOutput output,
+                          const std::string& launcher) {
+  const bool preprocess = output == ReplayOutput::preprocessed;
+  // Behind the compiler comes objtool, which has nothing to do then.
+  const std::string command = unit.command.substr(0, unit.command.find(preprocess ? " ; " : "; scripts/basic/fixdep"));
   bool has_output = false, has_depfile = false;
   const std::string redirected = replace_words(command, [&](const std::string& word) {
     for (const std::string_view option : {"-Wp,-MMD,", "-Wp,-MD,"}) {
@@ -67,6 +70,7 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
     }
     if (word.starts_with("./tools/") || word.starts_with("tools/objtool/"))
       return quoted((source / word).lexically_normal().string());
+    if (preprocess && (word == "-c" || word == "-S" || word == "-E")) return std::string("-E -P");
     if (word == "-c") return "-fdebug-prefix-map=" + quoted(root.string() + "=/kernel") + " -c";
     // kbuild spells what a Makefile takes from elsewhere as arch/x86/kvm/../../../virt/kvm/kvm_main.o.
     if (fs::path(word).lexically_normal() != unit.unit) return word;
@@ -78,18 +82,20 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
   // What the environment of the user could add to every compilation.
   const std::string clean =
       "unset CPATH C_INCLUDE_PATH GCC_EXEC_PREFIX COMPILER_PATH LIBRARY_PATH DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES; ";
-  return fmt::format("set -e; {}rm -f {}; {}", clean, quoted(object.string()), redirected);
+  return fmt::format("set -e; {}rm -f {}; {}{}{}", clean, quoted(object.string()), launcher,
+                     launcher.empty() ? "" : " ", redirected);
 }
 
 ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                    const std::vector<std::string>& compiler_options) {
+                    const std::vector<std::string>& compiler_options, ReplayOutput output,
+                    const std::string& launcher) {
   std::error_code error;
   fs::create_directories(object.parent_path(), error);
   const fs::path depfile = object.string() + ".d";
   RunOptions options;
   options.directory = root;
-  const RunResult run_result =
-      run({"sh", "-c", replay_script(unit, root, source, object, depfile, compiler_options)}, options);
+  const RunResult run_result = run(
+      {"sh", "-c", replay_script(unit, root, source, object, depfile, compiler_options, output, launcher)}, options);
   ReplayResult result{run_result.status == 0 && fs::exists(object, error), run_result.output, {}};
   if (!result.good) {
     fs::remove(object, error);

@@ -12,12 +12,16 @@
 
 namespace klp::kernel {
 
+/// What a replayed command makes: its object, or the preprocessed text of its source, without line markers.
+enum class ReplayOutput { object, preprocessed };
+
 /// The shell script that compiles `unit` from the tree at `root` (its working directory) into `object`, the
 /// dependencies into `depfile`. It stops at the first failing program and removes an old object first. Programs of the
-/// tree (objtool) are taken from `source`, the kernel's own tree. `options` come before all of the command's own.
-/// Error when the command names no output.
+/// tree (objtool) are taken from `source`, the kernel's own tree. `options` come before all of the command's own,
+/// `launcher` before the compiler. Error when the command names no output.
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                          const fs::path& depfile, const std::vector<std::string>& options = {});
+                          const fs::path& depfile, const std::vector<std::string>& options = {},
+                          ReplayOutput output = ReplayOutput::object, const std::string& launcher = {});
 
 struct ReplayResult {
   bool good = false;
@@ -27,7 +31,8 @@ struct ReplayResult {
 
 /// Runs replay_script(). The object is there exactly when `good`. Errors: no shell, interruption.
 ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
-                    const std::vector<std::string>& options = {});
+                    const std::vector<std::string>& options = {}, ReplayOutput output = ReplayOutput::object,
+                    const std::string& launcher = {});
 
 /// The prerequisites in a dependency file that the compiler wrote.
 std::vector<std::string> parse_dependencies(const std::string& text);

@@ -54,16 +54,6 @@ Finding not_built(const fs::path& tree, const TouchedFile& file) {
           : fmt::format("it is built only with {}, which is not set here: this kernel does not have the code", symbol));
 }
 
-Finding header_reach(const std::string& header, const std::vector<std::string>& units) {
-  std::string names;
-  for (size_t i = 0; i < units.size() && i < 5; ++i) names += (i == 0 ? "" : ", ") + units[i];
-  if (units.size() > 5) names += ", ...";
-  return refusal("header-reach", header,
-                 fmt::format("{} may be included by {} more unit{} that the patch does not touch: {}", header,
-                             units.size(), units.size() == 1 ? "" : "s", names),
-                 "make the change in the .c files that need it instead of in the header");
-}
-
 }  // namespace
 
 Workspace::State::State(const Kernel& the_kernel, const KernelIndex& the_index, fs::path the_directory)
@@ -176,22 +166,11 @@ class Reach {
   }
 
   void check_header(const TouchedFile& file) {
-    if (!compiler_sees(file)) return;
-    std::vector<std::string> others;
-    std::vector<std::string> names = index_.units_including(file.old_path);
+    if (file.change != FileChange::modified || !compiler_sees(file)) return;
     // A file that is no .c may be the text of a unit all the same (#include "x.inc").
-    for (std::string& name : index_.units_compiling(file.old_path)) names.push_back(std::move(name));
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    for (const std::string& name : names) {
-      if (compiled_.count(name) == 0) others.push_back(name);
-    }
-    if (!others.empty()) {
-      findings_.add(header_reach(file.old_path, others));
-    } else if (names.empty() && file.change == FileChange::modified) {
-      findings_.add(refusal("not-built", file.path, "no unit of this kernel's configuration includes " + file.path,
-                            "check that the patch is meant for this kernel, or leave this file out of it"));
-    }
+    if (!index_.units_including(file.old_path).empty() || !index_.units_compiling(file.old_path).empty()) return;
+    findings_.add(refusal("not-built", file.path, "no unit of this kernel's configuration includes " + file.path,
+                          "check that the patch is meant for this kernel, or leave this file out of it"));
   }
 
   const KernelIndex& index_;
@@ -203,6 +182,13 @@ class Reach {
 };
 
 }  // namespace
+
+const KernelIndex& Workspace::index() const {
+  return state_->index;
+}
+fs::path Workspace::source_tree() const {
+  return state_->source;
+}
 
 std::vector<const Unit*> Workspace::units_to_compile(const std::vector<TouchedFile>& touched,
                                                      Findings& findings) const {

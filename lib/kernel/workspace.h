@@ -4,6 +4,7 @@
 // replayed from the shadow's root (docs: design, decision 1). The kernel's own tree is never written.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ namespace klp::kernel {
 struct CompileOptions {
   unsigned jobs = 0;      ///< parallel compilations; 0: all processors
   bool use_cache = true;  ///< originals only
+  std::string launcher;   ///< shell words put before the compiler (ccache, distcc); empty: none
 };
 
 /// A unit compiled from the original and from the patched source, for one object.
@@ -42,8 +44,8 @@ class Workspace {
   /// really came to lie.
   std::vector<TouchedFile> apply(const std::vector<fs::path>& patches, Findings& findings);
 
-  /// The units to compile for the touched files. Findings: `not-built`, `header-reach` (units that include a touched
-  /// header but are not compiled here: a refusal that says how many), removed files that a unit still needs.
+  /// The units whose text the touched files are. Findings: `not-built`, removed files that a unit still needs. Units
+  /// that include a touched header are header_reach.h's.
   std::vector<const Unit*> units_to_compile(const std::vector<TouchedFile>& touched, Findings& findings) const;
 
   /// Compiles the units, original and patched, in parallel. A patched unit that does not compile is `does-not-compile`
@@ -54,6 +56,14 @@ class Workspace {
 
   /// The root of the tree with the patched files as they are.
   const fs::path& patched_tree() const;
+
+  /// Gives the preprocessed text of each unit, original and patched, to `see`, with the unit's position; from several
+  /// threads, in any order. Both are empty when one of them cannot be made.
+  using SeePreprocessed = std::function<void(size_t, const std::string& original, const std::string& patched)>;
+  void preprocess(const std::vector<const Unit*>& units, const CompileOptions& options, const SeePreprocessed& see);
+
+  const KernelIndex& index() const;
+  fs::path source_tree() const;  ///< of the kernel, unpatched
 
   struct State;  ///< shared by the parts of the workspace
 

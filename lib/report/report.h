@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "report/header_reach.h"
 #include "support/finding.h"
 
 namespace klp::report {
@@ -73,6 +74,7 @@ struct Report {
   std::optional<ReportKernel> kernel;
   std::optional<ReportModule> module;
   std::vector<ReportUnit> units;
+  HeaderReach header_reach;
   std::vector<Finding> findings;                        ///< as Findings::sorted() gives them: shown in this order
   std::vector<std::pair<std::string, long>> timing_ms;  ///< phases in order; their sum is the total
 };

@@ -117,6 +117,17 @@ void put_imports_and_tables(const elf::LivepatchContent& content, Json& json) {
   }
 }
 
+Json to_json(const HeaderReach& reach) {
+  Json json = {{"reached", reach.units.size()}};
+  for (const char* result : {"names", "tokens", "equal", "changed", "refused"}) json[result] = reach.count(result);
+  json["units"] = Json::array();
+  for (const HeaderReach::Unit& u : reach.units) {
+    json["units"].push_back({{"unit", u.unit}, {"header", u.header}, {"result", u.result}});
+    if (!u.why.empty()) json["units"].back()["why"] = u.why;
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string report_json(const Report& report) {
@@ -132,6 +143,7 @@ std::string report_json(const Report& report) {
   }
   json["units"] = Json::array();
   for (const ReportUnit& unit : report.units) json["units"].push_back(to_json(unit));
+  if (!report.header_reach.units.empty()) json["header_reach"] = to_json(report.header_reach);
   json["findings"] = Json::array();
   for (const Finding& finding : report.findings) json["findings"].push_back(to_json(finding));
   json["timing_ms"] = Json::object();

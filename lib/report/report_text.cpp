@@ -28,6 +28,7 @@ class TextWriter {
     if (report_.outcome == Outcome::refused) write_findings(Severity::refusal);
     write_module();
     for (const ReportUnit& unit : report_.units) write_unit(unit);
+    write_header_reach();
     if (report_.outcome != Outcome::refused) write_findings(Severity::refusal);
     write_findings(Severity::warning);
     write_findings(Severity::note);
@@ -236,6 +237,25 @@ class TextWriter {
     add(finding.unit);
     add(finding.object);
     return text;
+  }
+
+  /// Counts, and the units that no proof settled (with -v, those that the dearer proof did, too).
+  void write_header_reach() {
+    const HeaderReach& reach = report_.header_reach;
+    if (reach.units.empty()) return;
+    out_ += "\n";
+    const uint64_t compiled = reach.count("equal") + reach.count("changed");
+    std::string text =
+        fmt::format("{} that the patch does not touch: {} proven unaffected by names, {} by tokens; {}",
+                    counted(reach.units.size(), "unit"), reach.count("names"), reach.count("tokens"),
+                    compiled == 0 ? "none compiled"
+                                  : fmt::format("{} compiled, {} of them changed", compiled, reach.count("changed")));
+    if (const uint64_t refused = reach.count("refused")) text += fmt::format("; {} refused or not compiled", refused);
+    out_ += wrapped("  headers reach ", text);
+    for (const HeaderReach::Unit& unit : reach.units) {
+      if (unit.result == "names" || (unit.result == "tokens" && !verbose_)) continue;
+      out_ += wrapped("    ", fmt::format("{}: {}{}", unit.unit, unit.result, unit.why.empty() ? "" : ", " + unit.why));
+    }
   }
 
   void write_timing() {

@@ -69,6 +69,8 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
                   "the module's name (default: livepatch_ and the first patch's or the patched tree's file name)");
   sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
   sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
+  sub->add_option("--cc-launcher", o.cc_launcher,
+                  "a command to put before the compiler in all compilations: ccache, distcc, icecc");
   sub->add_option("--accept", o.accept,
                   "turn a refusal that is the author's to judge into a warning: CODE or CODE:SYMBOL")
       ->allow_extra_args(false);

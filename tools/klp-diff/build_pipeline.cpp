@@ -328,6 +328,7 @@ class Build {
   }
 
   BuildResult finish(report::Outcome outcome) {
+    result_.report.header_reach = source_->header_reach();
     result_.report.outcome = outcome;
     result_.report.findings = findings_.sorted();
     if (options_.plan && outcome == report::Outcome::ok) {

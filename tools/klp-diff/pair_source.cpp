@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "dependants.h"
 #include "kernel/definitions.h"
 #include "kernel/patch_set.h"
 #include "kernel/tree_pairs.h"
@@ -40,13 +41,14 @@ class Patches : public PairSource {
     const auto units = workspace_->units_to_compile(touched_, findings);
     clock.begin("compile");
     add_pairs(units, pairs, findings);
+    clock.begin("headers");
+    header_reach_ = find_dependants(*workspace_, {touched_, compile_options(), options_.accept}, pairs, findings);
     return true;
   }
 
   void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
                  Findings& findings) override {
-    for (const kernel::CompiledUnit& compiled :
-         workspace_->compile(units, touched_, {options_.jobs, options_.use_cache}, findings)) {
+    for (const kernel::CompiledUnit& compiled : workspace_->compile(units, touched_, compile_options(), findings)) {
       pairs.push_back({compiled.unit, compiled.original, compiled.patched, {}});
       if (!compiled.line_marks)
         pairs.back().notes.push_back(
@@ -67,10 +69,15 @@ class Patches : public PairSource {
 
   bool reports_unchanged() const override { return true; }
 
+  const report::HeaderReach& header_reach() const override { return header_reach_; }
+
  private:
+  kernel::CompileOptions compile_options() const { return {options_.jobs, options_.use_cache, options_.cc_launcher}; }
+
   const BuildOptions& options_;
   std::vector<kernel::TouchedFile> named_, touched_;
   std::optional<kernel::Workspace> workspace_;
+  report::HeaderReach header_reach_;
   std::filesystem::path source_;
   SourceChanges changes_;
 };
@@ -110,8 +117,11 @@ class Trees : public PairSource {
   /// Many units differ in nothing that counts.
   bool reports_unchanged() const override { return false; }
 
+  const report::HeaderReach& header_reach() const override { return none_; }
+
  private:
   kernel::BuildTrees trees_;
+  report::HeaderReach none_;
 };
 
 }  // namespace

@@ -53,6 +53,9 @@ class PairSource {
 
   /// Whether a unit whose objects turn out to be equal in code and data is worth a place in the report.
   virtual bool reports_unchanged() const = 0;
+
+  /// How units were dealt with that only a touched header reaches; after find_pairs().
+  virtual const report::HeaderReach& header_reach() const = 0;
 };
 
 /// The source that the options name; they outlive it.

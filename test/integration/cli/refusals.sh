@@ -65,10 +65,11 @@ refused does-not-compile "$work/broken.patch"
 expect_output "does-not-compile: fs/proc/meminfo\.o"
 expect_output "fs/proc/meminfo\.c:$line:[0-9]+: error: .*total_ram"
 
-say "a header that many units include"
-edit header include/linux/netdevice.h 's/^(static inline bool netif_carrier_ok.*)$/\1 \/**\//; s/(return !test_bit\(__LINK_STATE_NOCARRIER, &dev->state)\)/\1 + 1)/'
-refused header-reach "$work/header.patch"
-expect_output "include/linux/netdevice\.h may be included by [1-9][0-9]{2,} more units"
+say "a header whose change another unit does not follow"
+edit header fs/proc/internal.h 's/name_to_int\(const struct qstr/name_to_number(const struct qstr/'
+refused does-not-compile "$work/header.patch"
+expect_output "does-not-compile: fs/proc/base\.o"
+expect_output "changes fs/proc/internal\.h but not fs/proc/base\.c"
 
 say "an image of its own: the vDSO"
 edit vdso arch/x86/entry/vdso/vclock_gettime.c 's/^(\treturn __cvdso_gettimeofday\(tv, tz\));/\1 + 0;/'
