@@ -1,21 +1,10 @@
 #include "diff/data_uses.h"
 
-#include <algorithm>
-
-#include "diff/correlation.h"
+#include "diff/address_flow.h"
 #include "support/error.h"
 
 namespace klp::diff {
 namespace {
-
-using Fate = elf::Disassembler::AddressFate;
-
-uint64_t start_of_instruction(const Pieces& pieces, const Piece& function, uint64_t field) {
-  const auto& code = pieces.code(function);
-  const auto after = std::upper_bound(code.begin(), code.end(), field,
-                                      [](uint64_t value, const elf::Instruction& i) { return value < i.offset; });
-  return after == code.begin() ? 0 : (after - 1)->offset;
-}
 
 /// The function that the call at `offset` goes to.
 std::string callee_at(const Pieces& pieces, const Piece& function, uint64_t offset) {
@@ -37,7 +26,7 @@ bool is_constant_data(const Piece& piece) {
          (section == ".rodata" || section.starts_with(".rodata."));
 }
 
-DataUse use_of_data(const Pieces& pieces, const Use& use) {
+DataUse use_of_data(const Pieces& pieces, const Tables& tables, const Use& use) {
   const Piece& from = *use.from;
   const auto other = [&](std::string_view what) {
     return DataUse{DataUse::Kind::other, fmt::format("{} {}", what, Uses::place(use))};
@@ -49,23 +38,24 @@ DataUse use_of_data(const Pieces& pieces, const Use& use) {
   // Code that is copied over a site at load lies elsewhere.
   if (r == nullptr || r->section != from.section || r->offset < from.offset || r->offset >= from.end())
     return other("used by an alternative of");
-  const uint64_t field = r->offset - from.offset;
-  const Fate fate = pieces.disassembler().fate_of_address(from.data(), start_of_instruction(pieces, from, field),
-                                                          field + pieces.arch().field_kind(*r).width);
-  const auto at = [&](uint64_t offset) { return fmt::format("{}+{:#x}", from.name(), offset); };
-  switch (fate.kind) {
-    case Fate::Kind::not_taken:
+  const AddressFlow flow = follow_address(pieces, tables, from, *use.reference.piece);
+  const std::string at = fmt::format("{}+{:#x}", from.name(), flow.at);
+  switch (flow.kind) {
+    case AddressFlow::Kind::read:
       return {DataUse::Kind::load, {}};
-    case Fate::Kind::passed:
-      return {DataUse::Kind::passed, fmt::format("passed to {} at {}", callee_at(pieces, from, fate.at), at(fate.at))};
-    case Fate::Kind::stored:
-    case Fate::Kind::on_stack:
-      return {DataUse::Kind::other, fmt::format("stored at {}", at(fate.at))};
-    case Fate::Kind::unknown:
+    case AddressFlow::Kind::passed:
+      return {DataUse::Kind::passed, fmt::format("passed to {} at {}", callee_at(pieces, from, flow.at), at)};
+    case AddressFlow::Kind::stored:
+      return {DataUse::Kind::other, "stored at " + at};
+    case AddressFlow::Kind::compared:
+      return {DataUse::Kind::other, "compared at " + at};
+    case AddressFlow::Kind::returned:
+      return {DataUse::Kind::other, "returned at " + at};
+    case AddressFlow::Kind::unknown:
       break;
   }
   return {DataUse::Kind::other,
-          fmt::format("its address is taken at {}, and what becomes of it is not known", at(field))};
+          fmt::format("taken at {}, and what becomes of it at {} is not known", Uses::place(use), at)};
 }
 
 }  // namespace klp::diff

@@ -20,6 +20,6 @@ struct DataUse {
   std::string text;  ///< for messages: "stored at f+0x1c"; empty for a load
 };
 
-DataUse use_of_data(const Pieces& pieces, const Use& use);
+DataUse use_of_data(const Pieces& pieces, const Tables& tables, const Use& use);
 
 }  // namespace klp::diff

@@ -40,7 +40,7 @@ class Finder {
  private:
   /// Functions, variables, and constants that hold addresses themselves (ops tables).
   bool matters(const Piece& piece) const {
-    if (is_private_static(piece) || piece.symbol == nullptr) return false;
+    if (is_private_static(piece) || piece.symbol == nullptr || policy_.is_anew(piece)) return false;
     if (piece.section->name.starts_with(".data..percpu")) return false;
     return piece.kind == PieceKind::function || piece.section->is_writable() || !patched_.relocations(piece).empty();
   }

@@ -249,15 +249,20 @@ class Lifter {
     for (const Piece* user : users.functions) add_user(*user, reason, {}, user);
   }
 
+  /// A function's several uses of a table come to one end.
+  static void add_once(std::vector<std::string>& list, const std::string& text) {
+    if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
+  }
+
   void add_data_use(const Use& use, Users& users, std::vector<std::string>& passed) const {
     const Piece* user = in_.patched->leader(use.from);
     if (is_mark(use.from->section->name) || (use.from->kind == PieceKind::function && is_over(*user))) return;
-    const DataUse found = use_of_data(*in_.patched, use);
+    const DataUse found = use_of_data(*in_.patched, *in_.patched_tables, use);
     if (found.kind == DataUse::Kind::other) {
-      users.obstacles.push_back(found.text);
+      add_once(users.obstacles, found.text);
       return;
     }
-    if (found.kind == DataUse::Kind::passed) passed.push_back(found.text);
+    if (found.kind == DataUse::Kind::passed) add_once(passed, found.text);
     users.add(user);
   }
 

@@ -58,6 +58,9 @@ class ReferencePolicy {
   /// `in_table`: the field belongs to a kernel table entry, whose pointers to its own function mean the copy.
   Decision decide(const Reference& reference, const Piece& from, bool in_table) const;
 
+  /// Whether a piece is data of the running kernel that is carried anew, as all that is done with it is reading.
+  bool is_anew(const Piece& piece) const { return context_.anew.count(&piece) != 0; }
+
  private:
   Decision decide_external(const Reference& reference) const;
   Decision decide_function(const Reference& reference, const Piece& from, bool in_table) const;

@@ -15,9 +15,11 @@
 #include <llvm/Support/raw_ostream.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "support/error.h"
 
@@ -73,7 +75,19 @@ struct Disassembler::State {
   std::unique_ptr<llvm::MCDisassembler> disassembler;
   std::unique_ptr<llvm::MCInstPrinter> printer;
   bool x86 = false;
+  std::vector<int8_t> general;  ///< by LLVM's number: which general register it is a part of; -1: none
+  std::vector<bool> whole;      ///< writing it leaves nothing of what was there before
 
+  void number_registers();
+  uint32_t bit(const llvm::MCOperand& operand) const {
+    if (!operand.isReg() || operand.getReg() == 0 || general.at(operand.getReg()) < 0) return 0;
+    return 1U << static_cast<unsigned>(general[operand.getReg()]);
+  }
+  uint32_t bits(const llvm::MCPhysReg* list) const {
+    uint32_t result = 0;
+    for (; list != nullptr && *list != 0; ++list) result |= bit(llvm::MCOperand::createReg(*list));
+    return result;
+  }
   void classify(const llvm::MCInst& inst, Instruction& result) const;
 };
 
@@ -93,6 +107,7 @@ Disassembler::Disassembler(uint16_t machine) : state_(std::make_unique<State>())
       std::make_unique<llvm::MCContext>(llvm::Triple(triple), s.assembler.get(), s.registers.get(), s.subtarget.get());
   s.disassembler.reset(s.target->createMCDisassembler(*s.subtarget, *s.context));
   check(s.disassembler != nullptr, "LLVM has no disassembler for {}", triple);
+  s.number_registers();
   s.printer.reset(s.target->createMCInstPrinter(llvm::Triple(triple), 0, *s.assembler, *s.instructions, *s.registers));
 }
 
@@ -329,6 +344,92 @@ Disassembler::AddressFate Disassembler::fate_of_address(std::span<const std::byt
     offset += size;
   }
   return tracker.fate();
+}
+
+namespace {
+
+// The order in which RegisterUse counts them; rsp holds no address that anybody follows.
+constexpr std::array<const char*, 15> kGeneral = {"RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RBP", "R8",
+                                                  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
+
+uint32_t set_of(std::initializer_list<llvm::StringRef> names) {
+  uint32_t result = 0;
+  for (size_t i = 0; i < kGeneral.size(); ++i) {
+    if (std::find(names.begin(), names.end(), kGeneral[i]) != names.end()) result |= 1U << i;
+  }
+  return result;
+}
+
+}  // namespace
+
+void Disassembler::State::number_registers() {
+  general.assign(registers->getNumRegs(), -1);
+  whole.assign(registers->getNumRegs(), false);
+  if (!x86) return;
+  for (unsigned reg = 1; reg < registers->getNumRegs(); ++reg) {
+    for (size_t i = 0; i < kGeneral.size(); ++i) {
+      if (kGeneral[i] != llvm::StringRef(registers->getName(reg))) continue;
+      general[reg] = static_cast<int8_t>(i);
+      whole[reg] = true;
+      for (llvm::MCSubRegIterator sub(reg, registers.get()); sub.isValid(); ++sub) {
+        const llvm::StringRef name = registers->getName(*sub);
+        general[*sub] = static_cast<int8_t>(i);
+        whole[*sub] = name.startswith("E") || name.endswith("D");  // eax, r8d: the upper half becomes zero
+      }
+    }
+  }
+}
+
+Disassembler::RegisterUse Disassembler::registers_of(std::span<const std::byte> code, uint64_t offset) const {
+  const State& s = *state_;
+  RegisterUse use;
+  llvm::MCInst inst;
+  uint64_t size = 0;
+  const auto status = s.disassembler->getInstruction(inst, size, as_llvm(code).slice(offset), offset, llvm::nulls());
+  if (!s.x86 || status != llvm::MCDisassembler::Success || size == 0) return use;
+  const llvm::MCInstrDesc& desc = s.instructions->get(inst.getOpcode());
+  const llvm::StringRef name = s.instructions->getName(inst.getOpcode());
+  use.known = true;
+  use.lea = name.startswith("LEA") && name != "LEAVE" && name != "LEAVE64";
+  use.store = desc.mayStore();
+  use.call = desc.isCall();
+  use.ends = desc.isReturn() || name == "TRAP" || name == "INT3" || name.startswith("UD2");
+  use.jumps = desc.isIndirectBranch();
+  const unsigned count = inst.getNumOperands();
+  use.constant = count > 0 && count <= desc.getNumOperands() && inst.getOperand(count - 1).isImm() &&
+                 desc.OpInfo[count - 1].OperandType == llvm::MCOI::OPERAND_IMMEDIATE;
+  for (unsigned i = 0; i < count; ++i) {
+    const llvm::MCOperand& operand = inst.getOperand(i);
+    const bool memory = i < desc.getNumOperands() && desc.OpInfo[i].OperandType == llvm::MCOI::OPERAND_MEMORY;
+    use.memory |= memory;
+    if (i < desc.getNumDefs()) {
+      use.result |= s.bit(operand);
+      if (operand.isReg() && operand.getReg() != 0 && s.whole.at(operand.getReg())) use.lost |= s.bit(operand);
+    } else {
+      (memory ? use.address : use.value) |= s.bit(operand);
+    }
+  }
+  // String instructions load and store through registers that are no operands; others just use them.
+  const bool string = name.startswith("MOVS") || name.startswith("CMPS") || name.startswith("SCAS") ||
+                      name.startswith("LODS") || name.startswith("STOS") || name.startswith("REP");
+  use.implied = s.bits(desc.getImplicitUses());
+  if (string) {
+    use.address |= use.implied;
+    use.implied = 0;
+  } else if (use.constant && use.value == 0 && !use.memory && count == 1) {
+    // The short forms of arithmetic with a constant work on rax without naming it.
+    use.value = std::exchange(use.implied, 0);
+    use.result |= s.bits(desc.getImplicitDefs());
+  } else {
+    use.lost |= s.bits(desc.getImplicitDefs());
+  }
+  return use;
+}
+
+Disassembler::CallRegisters Disassembler::call_registers() const {
+  if (!state_->x86) return {};
+  return {set_of({"RDI", "RSI", "RDX", "RCX", "R8", "R9"}), set_of({"RAX"}),
+          set_of({"RBX", "RBP", "R12", "R13", "R14", "R15"})};
 }
 
 std::string Disassembler::text(std::span<const std::byte> code, uint64_t offset) const {

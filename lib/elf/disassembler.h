@@ -73,6 +73,29 @@ class Disassembler {
   };
   AddressFate fate_of_address(std::span<const std::byte> code, uint64_t offset, uint64_t field_end) const;
 
+  /// What one instruction does with the general registers, as sets: bit n is the n-th that can hold an address.
+  struct RegisterUse {
+    uint32_t address = 0;  ///< base or index of the place where it loads or stores
+    uint32_t value = 0;    ///< read otherwise
+    uint32_t implied = 0;  ///< read without being an operand
+    uint32_t result = 0;   ///< what comes of the operands goes here
+    uint32_t lost = 0;     ///< overwritten as a whole
+    bool memory = false, store = false, call = false, lea = false;
+    bool ends = false;      ///< a return or a trap
+    bool jumps = false;     ///< an indirect jump
+    bool known = false;     ///< decoded; false: anything may happen
+    bool constant = false;  ///< its last operand is a constant, which its last bytes are
+  };
+
+  /// For the instruction at `offset`. Only for x86_64: elsewhere nothing is known.
+  RegisterUse registers_of(std::span<const std::byte> code, uint64_t offset) const;
+
+  /// The sets of registers that hold arguments at a call, a result at a return, and anything across a call.
+  struct CallRegisters {
+    uint32_t arguments = 0, result = 0, kept = 0;
+  };
+  CallRegisters call_registers() const;
+
   /// Text of one instruction, for messages.
   std::string text(std::span<const std::byte> code, uint64_t offset) const;
 

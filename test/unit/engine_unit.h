@@ -14,6 +14,8 @@ struct EngineUnit {
   std::string object = "vmlinux";
   bool separate_vmlinux = false;  ///< else the original stands for the shipped binary
   bool carry_new_globals = false;
+  std::map<std::string, std::string, std::less<>> anew;
+  const diff::OutsideUses* outside = nullptr;
 
   explicit EngineUnit(const char* vmlinux_file) {
     for (ObjectFixture* f : {&original, &patched}) f->file("unit.c");
@@ -44,6 +46,8 @@ struct EngineUnit {
     input.table_sizes = sizes;
     input.wanted = wanted;
     input.carry_new_globals = carry_new_globals;
+    input.anew = anew;
+    input.outside = outside;
     return diff::analyse(input);
   }
 };

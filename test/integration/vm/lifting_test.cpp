@@ -29,11 +29,11 @@ TEST_CASE("a function of lib/ is carried by its callers in another file", "[vm][
   REQUIRE(livepatch.units.size() == 2);
   CHECK(livepatch.units.at(0).replaced == Names{"seq_put_decimal_ll", "seq_put_decimal_ull_width"});
   CHECK(livepatch.units.at(1).replaced.empty());
-  const auto result = run_livepatch(livepatch, commands({"nice -n 13 cut -d' ' -f19 /proc/self/stat"}));
+  const auto result = run_livepatch(livepatch, commands({"grep FDSize /proc/self/status"}));
   const auto& said = result.outputs.at(0);
-  CHECK(said.before == "13\n");
-  CHECK(said.patched == "31\n");
-  CHECK(said.after == "13\n");
+  CHECK(said.before == "FDSize:\t64\n");
+  CHECK(said.patched == "FDSize:\t46\n");
+  CHECK(said.after == "FDSize:\t64\n");
 }
 
 TEST_CASE("a changed table of strings is carried by its readers", "[vm][lifting]") {
@@ -47,9 +47,9 @@ TEST_CASE("a changed table of strings is carried by its readers", "[vm][lifting]
   CHECK(said.after == said.before);
 }
 
-TEST_CASE("a changed table of pointers to functions is carried by its reader", "[vm][lifting]") {
+TEST_CASE("a changed table of pointers to functions is carried by its readers", "[vm][lifting]") {
   const Livepatch& livepatch = Suite::get().livepatch("lifted-functions");
-  CHECK(livepatch.units.at(0).replaced == Names{"memory_open"});
+  CHECK(livepatch.units.at(0).replaced == Names{"mem_devnode", "memory_open"});
   const auto result =
       run_livepatch(livepatch, commands({"head -c 4 /dev/zero | wc -c", "head -c 4 /dev/null | wc -c"}));
   const auto& zero = result.outputs.at(0);
