@@ -115,8 +115,8 @@ class UnitAnalysis {
     for (const DataChange* change : chosen_.refused_data) {
       const Piece& piece = *change->patched;
       if (chosen_.anew.count(&piece) != 0) continue;
-      result_.data.push_back(
-          {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, {change->reason}});
+      result_.data.push_back({std::string(piece.name()), "changed", std::string(piece.section->name), piece.size,
+                              explanations_->of_data(piece.name(), change->reason)});
     }
   }
 
@@ -298,8 +298,8 @@ class UnitAnalysis {
           result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new",
                                   std::string(piece->section->name), piece->size, because});
         else
-          result_.data.push_back(
-              {std::string(piece->name()), "changed", std::string(piece->section->name), piece->size, {anew->second}});
+          result_.data.push_back({std::string(piece->name()), "changed", std::string(piece->section->name), piece->size,
+                                  explanations_->of_data(piece->name(), anew->second)});
       }
     }
   }

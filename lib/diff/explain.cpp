@@ -286,6 +286,12 @@ std::string Explanations::place_of_symbol(const std::string& name) const {
   return fmt::format("{}:{}", declared->second.file, declared->second.line);
 }
 
+std::vector<std::string> Explanations::of_data(std::string_view name, const std::string& reason) const {
+  const std::string place = changed_place(plain_name(name));
+  if (place.empty()) return {reason};
+  return {place + " changes it", reason};
+}
+
 /// "the running kernel has no symbol sk_new" about a function whose changed lines name it: that line.
 std::string Explanations::place_of_mention(const std::string& symbol, std::string_view message) const {
   const auto mentioned = [&](std::string_view word) {

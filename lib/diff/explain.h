@@ -42,6 +42,9 @@ class Explanations {
   std::vector<std::string> chain(const Carried& piece,
                                  const std::unordered_map<const Piece*, const Carried*>& carried) const;
 
+  /// Why a variable or table counts as changed: the lines, where they are known, then `reason`.
+  std::vector<std::string> of_data(std::string_view name, const std::string& reason) const;
+
   /// The findings, each with the place of its symbol: the lines that the patch changes in it or for it, or else where
   /// it stands. Places that are there already stay.
   Findings with_places(const Findings& findings) const;

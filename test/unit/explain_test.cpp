@@ -181,6 +181,8 @@ TEST_CASE("a refusal says where its symbol changes", "[explain]") {
   REQUIRE(result.findings.list().size() == 1);
   CHECK(result.findings.list()[0].code == "changed-data");
   CHECK(result.findings.list()[0].place == "unit.c:25");
+  REQUIRE(result.data.size() == 1);
+  CHECK(result.data[0].because.front() == "unit.c:25 changes it");
 }
 
 TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]") {
