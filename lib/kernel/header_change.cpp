@@ -189,6 +189,7 @@ const Item* partner(const Item& type, const std::vector<const Item*>& candidates
 void HeaderChange::add(const HeaderChange& other) {
   names.insert(other.names.begin(), other.names.end());
   macros.insert(other.macros.begin(), other.macros.end());
+  removed.insert(other.removed.begin(), other.removed.end());
   grown.insert(grown.end(), other.grown.begin(), other.grown.end());
   if (unclear.empty()) unclear = other.unclear;
 }
@@ -218,6 +219,12 @@ HeaderChange compare_items(const std::vector<Item>& a, const std::vector<Item>& 
       understood = true;
     }
     if (understood) done.insert({item, other});
+  }
+  for (const Item* item : removed) {
+    if (item->kind == ItemKind::function) change.removed.emplace(item->names.front());
+  }
+  for (const Item& item : b) {
+    for (const std::string_view name : item.names) change.removed.erase(std::string(name));
   }
   for (const std::vector<const Item*>* side : {&removed, &added}) {
     for (const Item* item : *side) {

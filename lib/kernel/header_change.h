@@ -18,9 +18,10 @@ struct GrownType {
 };
 
 struct HeaderChange {
-  std::set<std::string> names;   ///< of all that was changed, added or removed, macros among them
-  std::set<std::string> macros;  ///< those of them that an #if can ask for
-  std::vector<GrownType> grown;  ///< their tags and members are not in `names`
+  std::set<std::string> names;    ///< of all that was changed, added or removed, macros among them
+  std::set<std::string> macros;   ///< those of them that an #if can ask for
+  std::set<std::string> removed;  ///< those of them that were inline functions, and are nothing now
+  std::vector<GrownType> grown;   ///< their tags and members are not in `names`
   /// Why the names alone say nothing: a changed #include or #pragma, or code at the top level that no name leads to.
   std::string unclear;
 

@@ -140,7 +140,7 @@ std::vector<GrownType> grown_types(const SourceTrees& trees, const std::vector<T
 }
 
 void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, const SourceTrees& trees,
-                    const std::vector<TouchedFile>& touched, const FillsHole& fills_hole) {
+                    const std::vector<TouchedFile>& touched, const FillsHole& fills_hole, Removed removed) {
   HeaderChange all;
   std::map<std::string, std::string> unclear;  // by unit
   for (const TouchedFile& file : touched) {
@@ -150,6 +150,9 @@ void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, c
     if (change.unclear.empty()) continue;
     for (const std::string& unit : units_with(index, file.old_path))
       unclear.try_emplace(unit, file.path + ": " + change.unclear);
+  }
+  if (removed == Removed::ignored) {
+    for (const std::string& name : all.removed) all.names.erase(name);
   }
   std::vector<size_t> candidates;
   for (size_t i = 0; i < units.size(); ++i) {

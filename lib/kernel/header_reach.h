@@ -48,10 +48,15 @@ using FillsHole = std::function<bool(const GrownType&)>;
 /// never names a new member would not copy it. 17 words, MOVE_RATIO of x86 in gcc 12, and half as much again.
 constexpr uint64_t kSmallestFilled = 208;
 
+/// Whether inline functions that the patch takes out of a header count as changed. A unit that uses one cannot be
+/// compiled from the patched source, and what it does now does not depend on the patch.
+enum class Removed { count, ignored };
+
 /// Sets `proof` of each unit that can be proven by names, `why` of the others. Reads each file that one of the units
 /// includes once (100 MB in a second or two).
 void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, const SourceTrees& trees,
-                    const std::vector<TouchedFile>& touched, const FillsHole& fills_hole);
+                    const std::vector<TouchedFile>& touched, const FillsHole& fills_hole,
+                    Removed removed = Removed::count);
 
 /// Whether two preprocessed texts (without line markers) are the same but for definitions that nothing else names.
 /// Otherwise `why` says what differs.

@@ -113,7 +113,8 @@ class Closing {
   }
 
  private:
-  static constexpr size_t kMostNames = 10000;
+  /// More than this lead to nearly every unit, and each costs a look at every chain of ##: no proof is given then.
+  static constexpr size_t kMostNames = 1000;
 
   /// Macros that make a definition stay though nothing names it.
   void find_keepers() {

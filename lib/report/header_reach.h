@@ -12,7 +12,8 @@ struct HeaderReach {
     std::string unit;
     std::string header;  ///< a touched one that it includes
     /// "names", "tokens": the proof that it is not affected; "equal": compiled, and the objects are equal;
-    /// "changed": compiled, and its code is judged like that of the units that the patch touches; "refused".
+    /// "changed": compiled, and its code is judged like that of the units that the patch touches; "kept": does not
+    /// compile as it uses what the patch removes, and keeps its code; "refused".
     std::string result;
     std::string why;  ///< what stood against a proof; may be empty
   };

@@ -119,7 +119,7 @@ void put_imports_and_tables(const elf::LivepatchContent& content, Json& json) {
 
 Json to_json(const HeaderReach& reach) {
   Json json = {{"reached", reach.units.size()}};
-  for (const char* result : {"names", "tokens", "equal", "changed", "refused"}) json[result] = reach.count(result);
+  for (const char* result : {"names", "tokens", "equal", "changed", "kept", "refused"}) json[result] = reach.count(result);
   json["units"] = Json::array();
   for (const HeaderReach::Unit& u : reach.units) {
     json["units"].push_back({{"unit", u.unit}, {"header", u.header}, {"result", u.result}});

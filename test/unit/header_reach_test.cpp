@@ -67,6 +67,9 @@ TEST_CASE("what a change names", "[header_reach]") {
   CHECK_FALSE(compare_headers("#include <a.h>\n", "#include <b.h>\n").unclear.empty());
   CHECK_FALSE(compare_headers("int x = 1;\n", "int x = 2;\n").unclear.empty());
   CHECK(compare_headers(kOld, "#ifdef X\n" + kOld + "#endif\n").names == Names{"f"});
+  CHECK(compare_headers(kOld, "int y(void);\n").removed == Names{"f"});
+  CHECK(compare_headers(kOld, kNew).removed.empty());
+  CHECK(compare_headers(kOld, "int f(int x);\n").removed.empty());
   SECTION("members") {
     const HeaderChange grown =
         compare_headers("struct s { u8 a : 1, b : 1; };", "struct s { u8 a : 1, n : 1, b : 1; };");

@@ -18,7 +18,7 @@ struct BuildOptions {
   std::string name;  ///< module name; empty: made from the first patch's or the patched tree's file name
   bool replace = true;
   unsigned jobs = 0;
-  std::string cc_launcher;  ///< put before the compiler: ccache, distcc, icecc; may have arguments
+  std::string cc_launcher;         ///< put before the compiler: ccache, distcc, icecc; may have arguments
   std::filesystem::path work_dir;  ///< empty: the system's temporary directory
   bool keep = false;               ///< keep the working directory and say where it is
   bool use_cache = true;           ///< take compiled originals from the cache

@@ -117,6 +117,7 @@ class Dependants {
       if (layout && layout->state == elf::LayoutState::changed) changed_.push_back(*layout);
     }
     kernel::prove_by_names(reached_, workspace_.index(), trees_, input_.touched, fills_hole);
+    for (const kernel::GrownType& type : grown) filled_[type.tag] = fills_hole(type);
     if (!changed_.empty() && left().size() > kManyUnits) return;  // refused
     prove_by_tokens(fills_hole);
   }
@@ -255,6 +256,18 @@ class Dependants {
       const auto unit = std::find_if(reached_.begin(), reached_.end(),
                                      [&](const ReachedUnit& r) { return r.unit->unit == finding.unit; });
       if (finding.code == "does-not-compile" && unit != reached_.end()) {
+        if (keeps_its_code(*unit)) {
+          results_[static_cast<size_t>(unit - reached_.begin())] = "kept";
+          findings_.add({Severity::warning,
+                         "does-not-compile",
+                         {},
+                         unit->unit->unit,
+                         {},
+                         fmt::format("{} {}, which the patch takes out of {}: it keeps the code that it has",
+                                     unit->unit->source, unit->why, unit->header),
+                         "if the fix is needed there too, add the change of this file to the patch"});
+          continue;
+        }
         finding.message = fmt::format("the patch changes {} but not {}, which includes it: {}", unit->header,
                                       unit->unit->source, finding.message);
         finding.hint =
@@ -262,6 +275,13 @@ class Dependants {
       }
       findings_.add(finding);
     }
+  }
+
+  /// Whether all that speaks against the unit is an inline function that is gone: nothing of the new code is in it.
+  bool keeps_its_code(const ReachedUnit& unit) const {
+    std::vector<ReachedUnit> alone = {{unit.unit, unit.header, Proof::none, {}}};
+    kernel::prove_by_names(alone, workspace_.index(), trees_, input_.touched, fills_hole_, kernel::Removed::ignored);
+    return alone.front().proof == Proof::names;
   }
 
   report::HeaderReach report() const {
@@ -284,6 +304,11 @@ class Dependants {
   std::vector<ReachedUnit> reached_;
   std::vector<std::string> results_;  ///< of those without a proof, by position
   std::vector<elf::LayoutComparison> changed_;
+  std::map<std::string, bool> filled_;  ///< by tag
+  kernel::FillsHole fills_hole_ = [this](const kernel::GrownType& type) {
+    const auto found = filled_.find(type.tag);
+    return found != filled_.end() && found->second;
+  };
   std::vector<UnitPair> probes_;
 };
 
