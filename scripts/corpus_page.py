@@ -12,10 +12,10 @@ nav { margin: 1rem 0; }
 nav button { font: inherit; margin: 0 .4rem .4rem 0; padding: .15rem .7rem; border: 1px solid var(--line); border-radius: 1rem; background: none; color: inherit; cursor: pointer; }
 nav button[aria-pressed=true] { background: var(--soft); border-color: currentColor; font-weight: 600; }
 details { border-top: 1px solid var(--line); }
-summary { display: grid; grid-template-columns: 4rem 1fr 13rem 5rem 4.5rem; gap: .8rem; padding: .35rem .2rem; cursor: pointer; }
-summary.head { cursor: default; color: var(--dim); list-style: none; }
+summary, .head { display: grid; grid-template-columns: 4rem 1fr 13rem 5rem 4.5rem; gap: .8rem; padding: .35rem .2rem; cursor: pointer; }
+.head { cursor: default; color: var(--dim); }
 summary:hover { background: var(--soft); }
-summary > * { overflow-wrap: anywhere; }
+summary > *, .head > * { overflow-wrap: anywhere; }
 .body { padding: .2rem 1rem 1rem 4.8rem; }
 .ok, .yes { color: var(--good); } .refused, .late { color: var(--wait); } .failed, .crashed, .no, .different { color: var(--bad); } .unchanged { color: var(--dim); }
 .right { text-align: right; }
@@ -24,6 +24,7 @@ code, pre { font: 13px/1.45 ui-monospace, monospace; }
 pre { background: var(--soft); padding: .6rem; overflow-x: auto; white-space: pre-wrap; }
 ul { margin: .2rem 0; padding-left: 1.2rem; }
 .hint, .why { color: var(--dim); }
+.message { white-space: pre-wrap; }
 """
 
 SCRIPT = """
@@ -55,9 +56,9 @@ def read_report(directory):
 
 
 def finding(entry):
-    place = ", ".join(entry[key] for key in ("object", "unit", "symbol") if entry.get(key))
+    place = ", ".join(entry[key] for key in ("symbol", "unit", "object", "place") if entry.get(key))
     hint = f"<div class=hint>{text(entry['hint'])}</div>" if entry.get("hint") else ""
-    return f"<li><b>{text(entry['severity'])} {text(entry['code'])}</b> <code>{text(place)}</code><br>{text(entry['message'])}{hint}</li>"
+    return f"<li><b>{text(entry['severity'])} {text(entry['code'])}</b> <code>{text(place)}</code><div class=message>{text(entry['message'])}</div>{hint}</li>"
 
 
 def function(entry):
@@ -117,7 +118,7 @@ def write(results, options, out):
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Patches as livepatches</title>"
             f"<style>{STYLE}</style><h1>{len(results)} patches as livepatches for {text(options.kernel)}</h1>"
             f"<p class=about>Each line opens. <span id=shown>{len(results)}</span> shown.</p><nav>{navigation}</nav>"
-            f"<summary class=head><span>id</span><span>file</span><span>outcome</span><span>loaded</span><span class=right>build</span></summary>"
+            f"<div class=head><span>id</span><span>file</span><span>outcome</span><span>loaded</span><span class=right>build</span></div>"
             f"{rows}<script>{SCRIPT}</script></html>\n")
     part = out / "results.part"
     part.write_text(page)
