@@ -207,7 +207,9 @@ class Build {
       again = callers.take(results, joining, findings_);
       if (joining.empty()) continue;
       clock_.begin("compile");
-      source_->add_pairs(joining, files, findings_);
+      Findings of_compiling;
+      source_->add_pairs(joining, files, of_compiling);
+      findings_.add(callers.with_cause(of_compiling, results));
       clock_.begin("diff");
       std::stable_sort(files.begin(), files.end(),
                        [](const UnitPair& a, const UnitPair& b) { return a.unit->unit < b.unit->unit; });

@@ -102,6 +102,24 @@ bool CallerUnits::take(const std::vector<Analysed>& results, std::vector<const k
   return more || !units.empty();
 }
 
+Findings CallerUnits::with_cause(const Findings& of_compiling, const std::vector<Analysed>& results) {
+  Findings all;
+  for (Finding finding : of_compiling.list()) {
+    for (const Analysed& analysed : results) {
+      for (const diff::OutsideCaller& caller : analysed.result.outside) {
+        if (finding.code != "does-not-compile" || caller.unit != finding.unit) continue;
+        finding.code = "not-traceable";
+        finding.symbol = caller.callee;
+        finding.message = fmt::format("{} and has no ftrace site; its caller {} cannot take its place: {}",
+                                      caller.because, caller.function, finding.message);
+        finding.hint = "keep the function as its callers know it, or change them in the same patch";
+      }
+    }
+    all.add(std::move(finding));
+  }
+  return all;
+}
+
 void CallerUnits::check_found(const std::vector<Analysed>& results, Findings& findings) const {
   for (const Analysed& analysed : results) {
     for (const diff::OutsideCaller& caller : analysed.result.outside) {

@@ -33,6 +33,10 @@ class CallerUnits {
   /// again, after those in `units` have been compiled. Too many are a refusal.
   bool take(const std::vector<Analysed>& results, std::vector<const kernel::Unit*>& units, Findings& findings);
 
+  /// The findings of compiling what take() named: a caller that the patch keeps from compiling is one that cannot be
+  /// lifted, and says so.
+  static Findings with_cause(const Findings& of_compiling, const std::vector<Analysed>& results);
+
   /// Every caller must have come out as carried: one that was not found in its unit would go on calling the old code.
   void check_found(const std::vector<Analysed>& results, Findings& findings) const;
 

@@ -82,6 +82,13 @@ refused not-traceable "$work/lib.patch"
 expect_output "not-traceable: get_option, lib/cmdline\.o, vmlinux"
 expect_output "its callers cannot take its place: it is exported"
 
+say "a function whose callers lie in more files than may join"
+edit callers lib/vsprintf.c '/^int num_to_str\(/,/^}/s/^(\tint idx, len;)$/\1\n\n\tif (num == 64)\n\t\tnum = 46;/'
+expect_status 1 build --max-caller-units 0 "$work/callers.patch"
+expect_output "not-traceable: num_to_str"
+expect_output "called from more files than shall join the build \(0\): .*seq_put_decimal_ll \(fs/seq_file\.o\)"
+expect_output "give --max-caller-units 1"
+
 say "several reasons are listed at once"
 edit several fs/proc/meminfo.c 's/proc_create_single\("meminfo", 0,/proc_create_single("meminfo", 0400,/'
 edit several net/socket.c '/struct file_operations socket_file_ops/,/};/s/no_llseek/noop_llseek/'
