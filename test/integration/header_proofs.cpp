@@ -24,8 +24,8 @@ struct Change {
 const Change kChanges[] = {
     {"an inline function that is folded", "include/linux/fs.h",
      "return vma->vm_file && IS_DAX(vma->vm_file->f_mapping->host);", "return false;"},
-    {"a macro in a header of inline functions", "include/linux/netdevice.h", "#define NAPI_POLL_WEIGHT 64",
-     "#define NAPI_POLL_WEIGHT 32"},
+    {"a macro in a header of inline functions", "include/linux/fs.h", "#define SB_I_RETIRED\t0x00000800",
+     "#define SB_I_RETIRED\t0x00001000"},
     {"an enumerator", "include/net/dropreason.h", "\n\tSKB_DROP_REASON_MAX,",
      "\n\tSKB_DROP_REASON_NEW,\n\tSKB_DROP_REASON_MAX,"},
     {"an attribute", "include/linux/fs.h", "extern int sb_set_blocksize(struct super_block *, int);",
