@@ -10,6 +10,7 @@
 #include "diff/plan.h"
 #include "diff/roots.h"
 #include "diff/section_use.h"
+#include "diff/type_changes.h"
 #include "diff/unnamed_entries.h"
 #include "elf/debug_info.h"
 #include "support/error.h"
@@ -57,7 +58,10 @@ class UnitAnalysis {
     // Fence: the roots are final. From here on "is this function replaced?" has one answer.
     if (!chosen_.roots.empty() || !marks_.states.empty()) plan_module();
     result_.changed = !chosen_.roots.empty() || !marks_.states.empty() || result_.findings.has_refusal();
-    if (result_.changed) report_identity_findings();
+    if (result_.changed) {
+      check_types({&in_, &original_, &patched_, &changes_, &carried_}, result_.findings);
+      report_identity_findings();
+    }
     result_.findings = explanations_->with_places(result_.findings);
     return std::move(result_);
   }
@@ -237,6 +241,7 @@ class UnitAnalysis {
     result_.special_entries = std::move(planned.special_entries);
     result_.klp_relocations = planned.klp_relocations;
     report_carried(input);
+    carried_ = std::move(input.carried);
   }
 
   /// Old name and position of every replaced function, from the shipped binary.
@@ -328,6 +333,7 @@ class UnitAnalysis {
   std::optional<Identity> identity_;
   ReferenceContext context_;
   Roots chosen_;
+  std::vector<Carried> carried_;
   AuthorMarks marks_;
   UnitResult result_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "elf/elf_object.h"
 #include "elf/symbol_index.h"
 #include "elf/symvers.h"
+#include "elf/types.h"
 #include "support/finding.h"
 #include "support/source_changes.h"
 
@@ -37,6 +39,12 @@ struct UnitInput {
   /// Globals that another unit of the object carries anew, with the reason: their callers here call the new ones.
   std::map<std::string, std::string, std::less<>> anew{};
   const OutsideUses* outside = nullptr;  ///< null: how other units use this one's globals is not known
+  /// All globals that the units of the build define; null: the other units are not known.
+  const std::set<std::string, std::less<>>* defined_in_build = nullptr;
+  /// Every unit that includes a file that the patch touches is part of the build, or proven not to change.
+  bool dependants_covered = false;
+  /// Types of a shipped binary by its object's name; null when it has none. May be empty: then they are not known.
+  std::function<const elf::TypeTable*(const std::string&)> shipped_types = nullptr;
 };
 
 struct FunctionReport {

@@ -220,7 +220,7 @@ class Planner {
       case Treatment::none:
         return false;
       case Treatment::refuse:
-        refuse(site, decision.code, decision.message, decision.hint);
+        refuse(site, decision.code, decision.message, decision.hint, decision.missing);
         return false;
       case Treatment::plain:
         planned.target = PlanRelocation::Target::plain;
@@ -250,11 +250,20 @@ class Planner {
     return true;
   }
 
-  void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint) {
+  void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint,
+              const std::string& refers_to = {}) {
     const std::string key = code + "/" + message + "/" + std::string(site.owner->name());
     if (!told_.insert(key).second) return;
-    findings_.add({Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message,
-                   hint, false});
+    findings_.add({Severity::refusal,
+                   code,
+                   in_.context->object,
+                   in_.unit,
+                   std::string(site.owner->name()),
+                   message,
+                   hint,
+                   false,
+                   {},
+                   refers_to});
   }
 
   // --- strings ---

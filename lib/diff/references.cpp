@@ -98,8 +98,10 @@ Decision ReferencePolicy::decide_external(const Reference& reference) const {
   }
   const auto exported = context_.exports->find(name);
   if (exported == context_.exports->end() || context_.object == "vmlinux") {
-    return refuse("missing-symbol", fmt::format("the running kernel has no symbol {}", name),
-                  "the patch may need another file of the same series, or a newer kernel");
+    Decision missing = refuse("missing-symbol", fmt::format("the running kernel has no symbol {}", name),
+                              "the patch may need another file of the same series, or a newer kernel");
+    missing.missing = name;
+    return missing;
   }
   if (!depends_on(exported->second.module)) {
     return refuse("new-dependency",

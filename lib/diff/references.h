@@ -31,6 +31,7 @@ struct Decision {
   std::string name_space;        ///< plain: the export's namespace, if it has one
   elf::KlpReference klp;
   std::string code, message, hint;  ///< refuse
+  std::string missing;              ///< refuse, missing-symbol: the name that nobody defines
   bool late() const { return treatment == Treatment::klp && klp.patched_object != "vmlinux"; }
 };
 

@@ -9,6 +9,8 @@
 namespace klp::elf {
 namespace {
 
+constexpr int kMaxDepth = 64;  // of types without names in each other; deeper is a circle
+
 bool is_record(TypeKind kind) {
   return kind == TypeKind::structure || kind == TypeKind::union_type;
 }
@@ -53,8 +55,10 @@ struct LayoutComparer::Flat {
   uint64_t offset = 0, size = 0;  ///< in bits
   bool bit_field = false;
 
+  uint64_t used = 0;  ///< bits that ever hold something: one of a bool's
+
   bool overlaps(const Flat& other) const {
-    return size != 0 && other.size != 0 && offset < other.offset + other.size && other.offset < offset + size;
+    return used != 0 && other.used != 0 && offset < other.offset + other.used && other.offset < offset + used;
   }
 };
 
@@ -69,6 +73,7 @@ std::string LayoutChange::text() const {
     case Kind::retyped:
       return fmt::format("member {} at {} is now {}, was {}", member, place(old_offset, bits), new_type, old_type);
     case Kind::bitfield:
+    case Kind::bool_bit:
       return fmt::format("member {} at {} ({}) is now {} at {} ({})", member, place(old_offset, old_size % 8 != 0),
                          length(old_size), new_type, place(new_offset, new_size % 8 != 0), length(new_size));
     case Kind::prototype:
@@ -82,6 +87,7 @@ std::string LayoutChange::text() const {
       if (old_type == "enumerator") return fmt::format("enumerator {} is gone", member);
       return fmt::format("member {} at {} is gone", member, place(old_offset, bits));
     case Kind::renamed:
+      if (old_type == "enumerator") return fmt::format("what was enumerator {} is {} now", member, new_type);
       return fmt::format("member {} at {} is now called {}", member, place(old_offset, bits), new_type);
     case Kind::renumbered:
       if (new_type == "gone")
@@ -95,21 +101,23 @@ std::string LayoutChange::text() const {
 }
 
 bool LayoutChange::is_harmless() const {
-  return kind == Kind::added_in_hole || kind == Kind::removed || kind == Kind::renamed || kind == Kind::count;
+  return kind == Kind::added_in_hole || kind == Kind::removed || kind == Kind::count || kind == Kind::bool_bit;
 }
 
 void LayoutComparer::flatten(const TypeTable& table, TypeId id, const std::string& prefix, uint64_t offset,
-                             std::vector<Flat>& out) {
+                             std::vector<Flat>& out, int depth) {
   for (const Member& m : table.at(id).members) {
     const TypeId inner = table.strip(m.type);
     const Type& type = table.at(inner);
     const bool anonymous = is_record(type.kind) && type.name.empty() && !type.declaration && m.type == inner;
-    if (anonymous && prefix.size() < 1024) {
-      flatten(table, inner, m.name.empty() ? prefix : fmt::format("{}{}.", prefix, m.name), offset + m.bit_offset, out);
+    if (anonymous && depth < kMaxDepth) {
+      const std::string inside = m.name.empty() ? prefix : fmt::format("{}{}.", prefix, m.name);
+      flatten(table, inner, inside, offset + m.bit_offset, out, depth + 1);
     } else {
       const bool bit_field = m.bit_size != 0;
-      out.push_back({prefix + std::string(m.name), m.type, offset + m.bit_offset,
-                     bit_field ? m.bit_size : table.size_of(m.type) * 8, bit_field});
+      const uint64_t size = bit_field ? m.bit_size : table.size_of(m.type) * 8;
+      out.push_back({prefix + std::string(m.name), m.type, offset + m.bit_offset, size, bit_field,
+                     type.is_bool && size != 0 ? 1 : size});
     }
   }
 }
@@ -118,14 +126,18 @@ bool LayoutComparer::same_type(TypeId original, TypeId patched) {
   const std::pair key(a_.strip(original), b_.strip(patched));
   const auto [slot, fresh] = by_value_.emplace(key, true);  // true while it is being decided: pointers go in circles
   if (!fresh) return slot->second;
-  return by_value_[key] = decide(key.first, key.second, true);
+  const bool same = ++depth_ <= kMaxDepth * 4 && decide(key.first, key.second, true);
+  --depth_;
+  return by_value_[key] = same;
 }
 
 bool LayoutComparer::same_pointee(TypeId original, TypeId patched) {
   const std::pair key(a_.strip(original), b_.strip(patched));
   const auto [slot, fresh] = pointees_.emplace(key, true);
   if (!fresh) return slot->second;
-  return pointees_[key] = decide(key.first, key.second, false);
+  const bool same = ++depth_ <= kMaxDepth * 4 && decide(key.first, key.second, false);
+  --depth_;
+  return pointees_[key] = same;
 }
 
 bool LayoutComparer::decide(TypeId original, TypeId patched, bool by_value) {
@@ -134,6 +146,7 @@ bool LayoutComparer::decide(TypeId original, TypeId patched, bool by_value) {
   if (is_number(x.kind) && is_number(y.kind)) {
     // The sign of an enumeration is the compiler's choice, that of a character is not in all BTF.
     const bool sign_counts = x.kind == TypeKind::integer && y.kind == TypeKind::integer && x.size > 1;
+    if (x.kind == y.kind && x.kind == TypeKind::enumeration && !x.name.empty() && x.name == y.name) return true;
     return x.size == y.size && x.is_bool == y.is_bool && (!sign_counts || x.is_signed == y.is_signed);
   }
   if (x.kind != y.kind) return false;
@@ -145,7 +158,7 @@ bool LayoutComparer::decide(TypeId original, TypeId patched, bool by_value) {
     case TypeKind::pointer:
       return same_pointee(x.target, y.target);
     case TypeKind::array:
-      return (x.count == y.count || !by_value) && same_type(x.target, y.target);
+      return same_array(original, patched, by_value);
     case TypeKind::structure:
     case TypeKind::union_type:
       return same_record(original, patched, by_value);
@@ -154,6 +167,12 @@ bool LayoutComparer::decide(TypeId original, TypeId patched, bool by_value) {
     default:
       return false;
   }
+}
+
+/// BTF knows the dimensions of an array as one.
+bool LayoutComparer::same_array(TypeId original, TypeId patched, bool by_value) {
+  const TypeTable::Elements before = a_.elements(original), now = b_.elements(patched);
+  return (before.count == now.count || !by_value) && same_type(before.type, now.type);
 }
 
 /// Records of one name are compared on their own: here only their size can make a difference. Others by their members.
@@ -189,13 +208,10 @@ std::string LayoutComparer::prototype_difference(TypeId original, TypeId patched
 
 /// The record that a member holds by value, alone or in an array, when it is its size that made the member's.
 std::string LayoutComparer::embedded_resized(const Flat& before, const Flat& now) const {
-  TypeId x = a_.strip(before.type), y = b_.strip(now.type);
-  while (a_.at(x).kind == TypeKind::array && b_.at(y).kind == TypeKind::array && a_.at(x).count == b_.at(y).count) {
-    x = a_.strip(a_.at(x).target);
-    y = b_.strip(b_.at(y).target);
-  }
-  const Type& old_record = a_.at(x);
-  const Type& new_record = b_.at(y);
+  const TypeTable::Elements x = a_.elements(before.type), y = b_.elements(now.type);
+  if (x.count != y.count) return {};
+  const Type& old_record = a_.at(x.type);
+  const Type& new_record = b_.at(y.type);
   if (!is_record(old_record.kind) || old_record.kind != new_record.kind || old_record.size == new_record.size)
     return {};
   if (old_record.name.empty() || old_record.name != new_record.name) return {};
@@ -207,15 +223,16 @@ void LayoutComparer::compare_member(const Flat& before, const Flat& now, LayoutC
   LayoutChange change{Kind::moved, before.name, before.offset,        now.offset,
                       before.size, now.size,    a_.text(before.type), b_.text(now.type)};
   const auto function_in = [](const TypeTable& table, TypeId id) {
-    const Type* type = &table.at(table.strip(id));
-    while (type->kind == TypeKind::array) type = &table.at(table.strip(type->target));
-    const TypeId target = type->kind == TypeKind::pointer ? table.strip(type->target) : 0;
+    const Type& type = table.at(table.elements(id).type);
+    const TypeId target = type.kind == TypeKind::pointer ? table.strip(type.target) : 0;
     return table.at(target).kind == TypeKind::function ? target : 0;
   };
   const std::string embedded = embedded_resized(before, now);
   if (!embedded.empty()) result.because_of.push_back(embedded);
   if (before.bit_field != now.bit_field) {
-    change.kind = Kind::bitfield;
+    const bool same_bit = a_.at(a_.strip(before.type)).is_bool && before.used == 1 && now.size == 1 &&
+                          before.offset == now.offset && now.bit_field;
+    change.kind = same_bit ? Kind::bool_bit : Kind::bitfield;
     if (now.bit_field) change.new_type += " bit-field";
   } else if (before.offset != now.offset) {
     change.kind = Kind::moved;
@@ -280,9 +297,14 @@ void LayoutComparer::compare_enumerators(LayoutComparison& result) const {
   for (const Enumerator& e : before) {
     const auto found = values.find(e.name);
     LayoutChange change{Kind::renumbered, std::string(e.name), static_cast<uint64_t>(e.value), 0, 0, 0, "", ""};
-    if (found == values.end()) {  // where another one takes its number, that one is renumbered, or a new name for it
-      change.kind = Kind::removed;
+    if (found == values.end()) {
+      const auto fresh = std::find_if(now.begin(), now.end(), [&](const Enumerator& n) {
+        return n.value == e.value &&
+               std::none_of(before.begin(), before.end(), [&](const Enumerator& b) { return b.name == n.name; });
+      });
+      change.kind = fresh == now.end() ? Kind::removed : Kind::renamed;
       change.old_type = "enumerator";
+      if (fresh != now.end()) change.new_type = fresh->name;
     } else if (found->second != e.value) {
       change.new_offset = static_cast<uint64_t>(found->second);
       const bool last = std::none_of(before.begin(), before.end(), [&](const Enumerator& b) {

@@ -14,7 +14,7 @@ namespace klp::elf {
 enum class LayoutState {
   same,
   hole_filled,  ///< the size, and each member that both have, are as before: new members lie where nothing was (a hole,
-                ///< padding), others are gone or changed their name only. Of an enum: the last enumerator counts more
+                ///< padding), others are gone. Of an enum: the last enumerator counts more
   changed
 };
 
@@ -25,11 +25,12 @@ struct LayoutChange {
     resized,
     retyped,    ///< another type of equal size
     bitfield,   ///< a bit-field now and not before, or the other way round
+    bool_bit,   ///< the same, but a bool is now the bit that it had used alone: both understand each other's values
     prototype,  ///< a pointer to a function whose prototype changed
     added,      ///< over bits that a member had, or behind the old end
     added_in_hole,
     removed,
-    renamed,
+    renamed,     ///< another name at the same place: what live objects hold there may mean something else
     renumbered,  ///< an enumerator's value: the offsets are the values
     count        ///< likewise, but of the last enumerator, whose name says that it counts the others
   };
@@ -64,6 +65,9 @@ class LayoutComparer {
   /// neither is a new enumerator.
   LayoutComparison compare(std::string_view name);
 
+  /// The same for two types that the caller has found.
+  LayoutComparison compare_as(std::string_view name, TypeId original, TypeId patched);
+
   /// Every type that both tables have and that is not `same`, in the order of the patched table. Enumerations without a
   /// name are taken for the same when they share an enumerator, and are called "enum of FIRST".
   std::vector<LayoutComparison> differences();
@@ -77,9 +81,10 @@ class LayoutComparer {
 
  private:
   struct Flat;
-  LayoutComparison compare_as(std::string_view name, TypeId original, TypeId patched);
-  void flatten(const TypeTable& table, TypeId id, const std::string& prefix, uint64_t offset, std::vector<Flat>& out);
+  void flatten(const TypeTable& table, TypeId id, const std::string& prefix, uint64_t offset, std::vector<Flat>& out,
+               int depth = 0);
   bool same_pointee(TypeId original, TypeId patched);
+  bool same_array(TypeId original, TypeId patched, bool by_value);
   bool same_record(TypeId original, TypeId patched, bool by_value);
   bool decide(TypeId original, TypeId patched, bool by_value);
   void compare_members(LayoutComparison& result);
@@ -90,6 +95,7 @@ class LayoutComparer {
   const TypeTable& a_;
   const TypeTable& b_;
   std::map<std::pair<TypeId, TypeId>, bool> by_value_, pointees_;
+  int depth_ = 0;
 };
 
 }  // namespace klp::elf

@@ -47,15 +47,19 @@ TypeId TypeTable::strip(TypeId id) const {
   return 0;
 }
 
-uint64_t TypeTable::size_of(TypeId id) const {
-  uint64_t count = 1;
-  for (int depth = 0; depth < kMaxDepth; ++depth) {
-    const Type& type = types_[strip(id)];
-    if (type.kind != TypeKind::array) return count * type.size;
-    count *= type.count;
-    id = type.target;
+TypeTable::Elements TypeTable::elements(TypeId id) const {
+  Elements result{strip(id), 1};
+  for (int depth = 0; types_[result.type].kind == TypeKind::array; ++depth) {
+    if (depth == kMaxDepth) return {};
+    result.count *= types_[result.type].count;
+    result.type = strip(types_[result.type].target);
   }
-  return 0;
+  return result;
+}
+
+uint64_t TypeTable::size_of(TypeId id) const {
+  const Elements e = elements(id);
+  return e.count * types_[e.type].size;
 }
 
 /// A type's text around what it declares: pointers to functions and arrays stand on both sides of it.

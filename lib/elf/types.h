@@ -49,6 +49,12 @@ class TypeTable {
 
   /// Without typedefs and qualifiers.
   TypeId strip(TypeId id) const;
+  /// What an array has as elements, whatever its dimensions, and how many (1 for any other type).
+  struct Elements {
+    TypeId type = 0;  ///< stripped
+    uint64_t count = 1;
+  };
+  Elements elements(TypeId id) const;
   /// In bytes; 0 when it is not known.
   uint64_t size_of(TypeId id) const;
   /// As in C, with typedefs as they are written: "struct sock *", "int (*)(void)".

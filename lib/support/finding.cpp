@@ -12,7 +12,7 @@ constexpr std::array<std::string_view, 5> kAcceptable = {"init-code", "exit-code
 int rank(const Finding& finding) {
   if (finding.severity == Severity::warning) return 10;
   if (finding.severity == Severity::note) return 11;
-  if (finding.code == "patch-does-not-apply" || finding.code == "does-not-compile") return 0;
+  if (finding.code == "patch-does-not-apply") return 0;
   if (finding.code == "changed-layout") return 1;
   if (finding.code == "missing-symbol" || finding.code == "not-traceable") return 2;
   if (finding.code == "changed-prototype") return 3;

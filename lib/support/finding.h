@@ -3,6 +3,7 @@
 // Phases add to one Findings list and never stop at the first refusal; the driver reads the list at its checkpoints.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +22,10 @@ struct Finding {
   std::string unit;    ///< e.g. "fs/proc/meminfo.o", or the source file when no unit is known
   std::string symbol;
   std::string message;
-  std::string hint;        ///< what the user can do
-  bool acceptable = true;  ///< false: --accept does not reach this one, whatever its code
-  std::string place = {};  ///< where in the patched source, "fs/proc/array.c:131-134"; may be empty
+  std::string hint;            ///< what the user can do
+  bool acceptable = true;      ///< false: --accept does not reach this one, whatever its code
+  std::string place = {};      ///< where in the patched source, "fs/proc/array.c:131-134"; may be empty
+  std::string refers_to = {};  ///< the symbol that `symbol` refers to, where that is what is wrong
 };
 
 /// The list of findings of one run. The order of addition is kept within a rank; sorted() puts the true cause first.
@@ -35,6 +37,11 @@ class Findings {
   bool has_refusal() const;
   bool empty() const { return list_.empty(); }
   const std::vector<Finding>& list() const { return list_; }
+
+  /// Runs `change` on each, in order.
+  void for_each(const std::function<void(Finding&)>& change) {
+    for (Finding& finding : list_) change(finding);
+  }
 
   /// Refusals first, in the order of causes: changed-layout, then missing-symbol and not-traceable, changed-prototype,
   /// changed-data, then the rest; warnings and notes after them. Stable.

@@ -25,7 +25,7 @@ std::vector<std::string> codes(const Findings& findings) {
 
 TEST_CASE("the true cause comes first, the order of addition decides among equals", "[finding]") {
   Findings findings;
-  for (const char* code : {"init-code", "changed-data", "unsupported-section", "changed-prototype", "not-traceable",
+  for (const char* code : {"init-code", "does-not-compile", "changed-data", "unsupported-section", "changed-prototype", "not-traceable",
                            "missing-symbol", "changed-layout"}) {
     findings.add(make(Severity::refusal, code));
   }
@@ -33,7 +33,7 @@ TEST_CASE("the true cause comes first, the order of addition decides among equal
   findings.add(make(Severity::warning, "changed-layout"));
   CHECK(codes(findings) == std::vector<std::string>{"changed-layout", "not-traceable", "missing-symbol",
                                                     "changed-prototype", "changed-data", "init-code",
-                                                    "unsupported-section", "changed-layout", "inert"});
+                                                    "does-not-compile", "unsupported-section", "changed-layout", "inert"});
 }
 
 TEST_CASE("only refusals refuse", "[finding]") {

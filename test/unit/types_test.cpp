@@ -154,12 +154,14 @@ TEST_CASE("what a struct's change means is told by its members", "[types]") {
        "member a at offset 0 is now unsigned int, was int"},
       {"struct x *a;", "struct y *a;", LayoutState::changed, Kind::retyped,
        "member a at offset 0 is now struct y *, was struct x *"},
-      {"_Bool a;", "_Bool a : 1;", LayoutState::changed, Kind::bitfield,
-       "member a at offset 0 (1 byte) is now _Bool bit-field at offset 0, bit 0 (1 bit)"},
+      {"int a;", "int a : 1;", LayoutState::changed, Kind::bitfield,
+       "member a at offset 0 (4 bytes) is now int bit-field at offset 0, bit 0 (1 bit)"},
+      {"_Bool a;", "_Bool b : 1, a : 1;", LayoutState::changed, Kind::bitfield, "member a"},
+      {"_Bool a;", "_Bool a : 1, b : 1;", LayoutState::hole_filled, Kind::bool_bit, "member a at offset 0 (1 byte)"},
       {"int (*f)(int);", "int (*f)(int, int);", LayoutState::changed, Kind::prototype, "another kind of function"},
       {"int (*f[2])(int);", "int (*f[2])(long);", LayoutState::changed, Kind::prototype, "another kind of function"},
-      {"int a; int b;", "int a; int c;", LayoutState::hole_filled, Kind::renamed,
-       "member b at offset 4 is now called c"},
+      {"int a; int b;", "int a; int c;", LayoutState::changed, Kind::renamed, "member b at offset 4 is now called c"},
+      {"int a; int b;", "int a; int : 32;", LayoutState::hole_filled, Kind::removed, "member b at offset 4 is gone"},
       {"union { int a; char b; };", "union { int a; char b; short c; };", LayoutState::changed, Kind::added,
        "new member c at offset 0"},
       {"int a; struct { int b; } n;", "int a; struct { unsigned b; } n;", LayoutState::changed, Kind::retyped,
@@ -213,6 +215,10 @@ TEST_CASE("enumerators: new ones are no change, renumbered ones are", "[types]")
     REQUIRE(renumbered.changes.size() == 2);
     CHECK(renumbered.changes[0].text() == "enumerator first is 1, was 0");
   }
+  const auto replaced = compare("enum e { first, second, third }", "enum e { first, second, other }");
+  CHECK(replaced.state == LayoutState::changed);
+  CHECK(replaced.changes[0].text() == "what was enumerator third is other now");
+  CHECK(compare("enum e { first, second, third }", "enum e { first, second }").state == LayoutState::hole_filled);
   const auto counted = compare("enum e { first, second, E_MAX }", "enum e { first, second, third, E_MAX }");
   CHECK(counted.state == LayoutState::hole_filled);
   CHECK(counted.changes[0].kind == LayoutChange::Kind::count);

@@ -14,8 +14,10 @@
 #include "elf/klp_finalize.h"
 #include "kernel/index.h"
 #include "kernel/module_link.h"
+#include "missing_symbols.h"
 #include "pair_source.h"
 #include "report_fill.h"
+#include "shipped_types.h"
 #include "support/log.h"
 #include "support/progress.h"
 #include "support/run.h"
@@ -110,8 +112,10 @@ void shorten_paths(const std::string& source, diff::UnitResult& result) {
 /// Globals that the units of one change owe each other: how many define them anew, how many refer to them.
 struct SharedNames {
   std::map<std::string, size_t, std::less<>> added, undefined;
+  std::set<std::string, std::less<>> defined;  ///< by any of them, new or not
 
   void fill(const ObjectPair& pair, diff::UnitInput& input) const {
+    input.defined_in_build = &defined;
     for (const auto& [name, units] : added) {
       if (units > pair.added.count(name)) input.provided.insert(name);
     }
@@ -139,6 +143,7 @@ class Build {
     source_->read_input();
     kernel_ = kernel::open_kernel(options_.kernel);
     result_.report.kernel = report_kernel(kernel_);
+    shipped_types_ = std::make_unique<ShippedTypes>(kernel_);
     const kernel::KernelIndex index = kernel::KernelIndex::open(kernel_);
 
     TempDir directory(options_.work_dir.empty() ? fs::temp_directory_path() : options_.work_dir, "klp-diff");
@@ -160,6 +165,7 @@ class Build {
     // Checkpoint: everything that speaks against the patch is known.
     for (const std::string& unused : findings_.accept(options_.accept))
       log("build").warn("--accept {}: nothing to accept", unused);
+    name_definitions(source_->patched_source(directory.path()), findings_);
     if (findings_.has_refusal()) return finish(report::Outcome::refused);
     if (plans_.empty()) {
       findings_.add({Severity::note, "unchanged", "", "", "",
@@ -235,6 +241,9 @@ class Build {
       pair.added = diff::new_globals(*pair.original, *pair.patched);
       for (const std::string& name : pair.added) ++shared.added[name];
       for (const std::string& name : diff::undefined_names(*pair.patched)) ++shared.undefined[name];
+      for (const elf::Symbol& symbol : pair.patched->symbols()) {
+        if (symbol.is_defined() && !symbol.is_local()) shared.defined.emplace(symbol.name);
+      }
       if (files.size() > kKeptPairs) pair.forget();
       pairs.push_back(std::move(pair));
     }
@@ -260,6 +269,7 @@ class Build {
     input.vmlinux = &binaries.vmlinux();
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
+    input.shipped_types = [this](const std::string& of) { return shipped_types_->of(of); };
     shared.fill(pair, input);
     callers.fill(*pair.files->unit, object, input);
     const SourceChanges source = source_->source_changes(*pair.files->unit);
@@ -345,6 +355,7 @@ class Build {
   std::unique_ptr<PairSource> source_;
   std::string name_;
   kernel::Kernel kernel_;
+  std::unique_ptr<ShippedTypes> shipped_types_;
   Findings findings_;
   std::vector<diff::PatchObject> plans_;
   BuildResult result_;

@@ -67,6 +67,8 @@ class Patches : public PairSource {
     return {"klp_diff_patches", digests};
   }
 
+  fs::path patched_source(const fs::path& directory) const override { return directory / "tree" / "patched"; }
+
   bool reports_unchanged() const override { return true; }
 
   const report::HeaderReach& header_reach() const override { return header_reach_; }
@@ -113,6 +115,8 @@ class Trees : public PairSource {
   /// No digest: objects hold the path of the directory that they were compiled in, and the same change shall give the
   /// same module.
   std::pair<std::string, std::string> origin() const override { return {"klp_diff_trees", "1"}; }
+
+  fs::path patched_source(const fs::path&) const override { return trees_.patched; }
 
   /// Many units differ in nothing that counts.
   bool reports_unchanged() const override { return false; }

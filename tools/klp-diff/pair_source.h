@@ -51,6 +51,9 @@ class PairSource {
   /// The .modinfo entry that says what the module was made from.
   virtual std::pair<std::string, std::string> origin() const = 0;
 
+  /// Where the patched source lies; `directory` is the working directory.
+  virtual std::filesystem::path patched_source(const std::filesystem::path& directory) const = 0;
+
   /// Whether a unit whose objects turn out to be equal in code and data is worth a place in the report.
   virtual bool reports_unchanged() const = 0;
 

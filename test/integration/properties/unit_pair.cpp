@@ -31,6 +31,7 @@ elf::Exports exports_for(const elf::ElfObject& original, const elf::ElfObject& p
   elf::Exports exports;
   for (const elf::ElfObject* object : {&original, &patched}) {
     for (const elf::Symbol& s : object->symbols()) {
+      if (s.name.starts_with("__ksymtab_")) exports[std::string(s.name.substr(10))] = {1, "vmlinux", false, ""};
       if (!s.is_undefined() || s.name.empty()) continue;
       const auto found = around.exported_by.find(s.name);
       const std::string_view by = found == around.exported_by.end() ? "vmlinux" : std::string_view(found->second);

@@ -1,5 +1,6 @@
 // An addressing mode's displacement that grows is a change as well.
 // expect: changed f
+// expect: refused changed-layout s
 #include "kernel.h"
 #ifdef PATCHED
 struct s { char pad[132]; int v; };

@@ -1,5 +1,6 @@
 // A struct member's offset.
 // expect: changed f
+// expect: refused changed-layout s
 #include "kernel.h"
 #ifdef PATCHED
 struct s { long a, b; };

@@ -1,4 +1,5 @@
 // A structure of the same name that has grown.
+// expect: refused changed-layout state
 // expect: refused static-local-reset f
 #include "kernel.h"
 struct state { int a;
