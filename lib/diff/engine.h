@@ -1,8 +1,8 @@
 // The engine: one unit's two objects in, its changes, findings and plan out (steps 4 to 11 of the data flow).
 #pragma once
 
-#include <map>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -41,6 +41,7 @@ struct UnitInput {
   const OutsideUses* outside = nullptr;  ///< null: how other units use this one's globals is not known
   /// All globals that the units of the build define; null: the other units are not known.
   const std::set<std::string, std::less<>>* defined_in_build = nullptr;
+  const std::set<std::string, std::less<>>* units_in_build = nullptr;  ///< their names; null with the former
   /// Every unit that includes a file that the patch touches is part of the build, or proven not to change.
   bool dependants_covered = false;
   /// Types of a shipped binary by its object's name; null when it has none. May be empty: then they are not known.

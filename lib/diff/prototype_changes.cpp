@@ -3,6 +3,7 @@
 #include "diff/prototype_changes.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_set>
@@ -51,10 +52,11 @@ class PrototypeCheck {
     const std::string difference = comparer_.prototype_difference(before->prototype, now->prototype);
     if (difference.empty()) return;
     const std::string types = spelled(original_, *before, *now);
-    if (!in_.unit->dependants_covered) {
+    const std::optional<std::string> callers = callers_elsewhere(name);
+    if (callers) {
       findings_.add("changed-prototype", name,
-                    fmt::format("{}(): {}, and its callers in other files pass and expect what they did before ({})",
-                                name, difference, types),
+                    fmt::format("{}(): {}, and its callers in other files{} pass and expect what they did before ({})",
+                                name, difference, *callers, types),
                     "add the files that call it to the patch, or leave the old function as it is and give the new "
                     "callers a new one");
     }
@@ -65,6 +67,23 @@ class PrototypeCheck {
                                 name, difference, types),
                     "leave the exported function as it is and give the new callers a new one");
     }
+  }
+
+  /// Those in units that are not compiled with the patch, for the message; nothing when there are none.
+  std::optional<std::string> callers_elsewhere(std::string_view name) const {
+    if (in_.unit->dependants_covered) return std::nullopt;
+    if (in_.unit->outside == nullptr || in_.unit->units_in_build == nullptr) return "";
+    std::set<std::string> places;
+    for (const OutsideUse& use : in_.unit->outside->of(std::string(name))) {
+      // What only the kernel's start has used is gone.
+      if (use.kind != OutsideUse::Kind::start_call && use.place.find(".init.") == std::string::npos &&
+          in_.unit->units_in_build->count(use.unit) == 0)
+        places.insert(use.function.empty() ? use.place : fmt::format("{}() in {}", use.function, use.unit));
+    }
+    if (places.empty()) return std::nullopt;
+    std::string text;
+    for (const std::string& place : places) text += (text.empty() ? " (" : ", ") + place;
+    return text + ")";
   }
 
   /// A function of another unit: the running kernel's is called.

@@ -113,9 +113,11 @@ void shorten_paths(const std::string& source, diff::UnitResult& result) {
 struct SharedNames {
   std::map<std::string, size_t, std::less<>> added, undefined;
   std::set<std::string, std::less<>> defined;  ///< by any of them, new or not
+  std::set<std::string, std::less<>> unit_names;
 
   void fill(const ObjectPair& pair, diff::UnitInput& input) const {
     input.defined_in_build = &defined;
+    input.units_in_build = &unit_names;
     for (const auto& [name, units] : added) {
       if (units > pair.added.count(name)) input.provided.insert(name);
     }
@@ -241,6 +243,7 @@ class Build {
       pair.added = diff::new_globals(*pair.original, *pair.patched);
       for (const std::string& name : pair.added) ++shared.added[name];
       for (const std::string& name : diff::undefined_names(*pair.patched)) ++shared.undefined[name];
+      shared.unit_names.insert(unit.unit->unit);
       for (const elf::Symbol& symbol : pair.patched->symbols()) {
         if (symbol.is_defined() && !symbol.is_local()) shared.defined.emplace(symbol.name);
       }
