@@ -52,16 +52,25 @@ bool calls_trampoline(const UnitResult& result) {
          });
 }
 
-const Finding& only_finding(const UnitResult& result) {
-  REQUIRE(result.findings.list().size() == 1);
-  return result.findings.list().front();
+/// Without the warning that these objects have no debug information.
+std::vector<Finding> findings(const UnitResult& result) {
+  std::vector<Finding> list = result.findings.list();
+  list.erase(std::remove_if(list.begin(), list.end(), [](const Finding& f) { return f.code == "changed-layout"; }),
+             list.end());
+  return list;
+}
+
+Finding only_finding(const UnitResult& result) {
+  const std::vector<Finding> list = findings(result);
+  REQUIRE(list.size() == 1);
+  return list.front();
 }
 
 }  // namespace
 
 TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a static call takes the trampoline") {
   const UnitResult result = ModuleUnit("__tracepoint_write").run();
-  const Finding& finding = only_finding(result);
+  const Finding finding = only_finding(result);
   CHECK(finding.severity == Severity::warning);
   CHECK(finding.code == "module-static-key");
   CHECK(finding.symbol == "f");
@@ -75,7 +84,7 @@ TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a st
 
 TEST_CASE("a module's own static branch is refused: the new code could not follow its key") {
   const UnitResult result = ModuleUnit("fast_path").run();
-  const Finding& finding = only_finding(result);
+  const Finding finding = only_finding(result);
   CHECK(finding.severity == Severity::refusal);
   CHECK(finding.code == "module-static-key");
 }
@@ -88,7 +97,7 @@ TEST_CASE("in vmlinux all entries are processed while the livepatch is loaded") 
   ModuleUnit unit("__tracepoint_write");
   unit.object = "vmlinux";
   const UnitResult result = unit.run();
-  CHECK(result.findings.empty());
+  CHECK(findings(result).empty());
   CHECK(has_section(result, "__jump_table"));
   CHECK(has_section(result, ".static_call_sites"));
   CHECK(calls_trampoline(result) == false);  // of vmlinux, not ext4

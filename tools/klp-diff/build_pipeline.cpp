@@ -161,6 +161,8 @@ class Build {
     std::vector<UnitPair> pairs;
     if (!source_->find_pairs(kernel_, index, directory.path(), clock_, pairs, findings_))
       return finish(report::Outcome::refused);
+    // Units that include a touched header were looked at; one that cannot be compiled, or was not, is a refusal.
+    dependants_covered_ = !findings_.has_refusal();
     clock_.begin("diff");
     const std::unique_ptr<Shipped> binaries = shipped.get();
     analyse_units(pairs, index, *binaries);
@@ -272,6 +274,7 @@ class Build {
     input.vmlinux = &binaries.vmlinux();
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
+    input.dependants_covered = dependants_covered_;
     input.shipped_types = [this](const std::string& of) { return shipped_types_->of(of); };
     shared.fill(pair, input);
     callers.fill(*pair.files->unit, object, input);
@@ -359,6 +362,7 @@ class Build {
   std::string name_;
   kernel::Kernel kernel_;
   std::unique_ptr<ShippedTypes> shipped_types_;
+  bool dependants_covered_ = false;
   Findings findings_;
   std::vector<diff::PatchObject> plans_;
   BuildResult result_;
