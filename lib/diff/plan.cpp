@@ -15,14 +15,6 @@
 namespace klp::diff {
 namespace {
 
-std::string section_name_for(const Piece& piece) {
-  // Functions of shared sections (.ref.text, .sched.text) get one of their own; what the shared section stood for does
-  // not hold in a module.
-  if (piece.kind == PieceKind::function && !piece.section->name.starts_with(".text."))
-    return fmt::format(".text.{}", piece.name());
-  return std::string(piece.section->name);
-}
-
 class Planner {
  public:
   Planner(const PlanInput& input, Findings& findings) : in_(input), findings_(findings), arch_(input.patched->arch()) {}
@@ -81,7 +73,7 @@ class Planner {
 
   void add_piece(const Piece& piece) {
     const bool has_data = piece.section->has_data();
-    const size_t index = add_section(*piece.section, section_name_for(piece), piece.data(), has_data ? 0 : piece.size);
+    const size_t index = add_section(*piece.section, own_section_name(piece), piece.data(), has_data ? 0 : piece.size);
     // A piece in the middle of a shared section is aligned as far as its offset says.
     if (piece.offset % section(index).addralign != 0) section(index).addralign = piece.offset & (~piece.offset + 1);
     check(section(index).addralign <= kMaxAlignment, "{}: alignment {:#x} is more than a module can have",
@@ -254,16 +246,10 @@ class Planner {
               const std::string& refers_to = {}) {
     const std::string key = code + "/" + message + "/" + std::string(site.owner->name());
     if (!told_.insert(key).second) return;
-    findings_.add({Severity::refusal,
-                   code,
-                   in_.context->object,
-                   in_.unit,
-                   std::string(site.owner->name()),
-                   message,
-                   hint,
-                   false,
-                   {},
-                   refers_to});
+    Finding finding{
+        Severity::refusal, code, in_.context->object, in_.unit, std::string(site.owner->name()), message, hint, false};
+    finding.refers_to = refers_to;
+    findings_.add(std::move(finding));
   }
 
   // --- strings ---

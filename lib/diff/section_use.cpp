@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "support/error.h"
+
 namespace klp::diff {
 bool is_known_section(std::string_view name) {
   // _kprobe_blacklist and _error_injection_whitelist name functions for debugging tools; the originals stay listed.
@@ -33,6 +35,12 @@ bool is_init_section(std::string_view name) {
 
 bool is_exit_section(std::string_view name) {
   return name.starts_with(".exit");
+}
+
+std::string own_section_name(const Piece& piece) {
+  if (piece.kind == PieceKind::function && !piece.section->name.starts_with(".text."))
+    return fmt::format(".text.{}", piece.name());
+  return std::string(piece.section->name);
 }
 
 }  // namespace klp::diff

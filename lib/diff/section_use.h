@@ -2,7 +2,10 @@
 // architecture's tables.
 #pragma once
 
+#include <string>
 #include <string_view>
+
+#include "diff/pieces.h"
 
 namespace klp::diff {
 
@@ -19,5 +22,9 @@ bool is_read_at_start(std::string_view name);
 /// Boot-time code and data, and code that only unloading runs.
 bool is_init_section(std::string_view name);
 bool is_exit_section(std::string_view name);
+
+/// The name of the section that a piece has in a patch object. Functions of shared sections (.ref.text, .sched.text)
+/// get one of their own; what the shared section stood for does not hold in a module.
+std::string own_section_name(const Piece& piece);
 
 }  // namespace klp::diff
