@@ -166,7 +166,7 @@ class Dependants {
                      "changed-layout",
                      {},
                      reached_.front().header,
-                     layout.name,
+                     layout.name.substr(layout.name.find(' ') + 1),  // as diff::check_types names it, for --accept
                      fmt::format("{} has {} bytes instead of {}{}; {} units that the patch does not touch work on it",
                                  layout.name, layout.new_size, layout.old_size, what, units),
                      "objects made before the patch keep the old layout: leave the type as it is, and keep what is new "
