@@ -9,6 +9,7 @@
 
 #include "diff/late_entries.h"
 #include "diff/section_use.h"
+#include "diff/unknown_sections.h"
 #include "elf/relocation_name.h"
 #include "support/error.h"
 
@@ -37,7 +38,7 @@ class Planner {
     }
     for (const auto& [piece, kind] : in_.callbacks) object.callbacks.push_back({kind, symbols_.at(piece)});
     object.states = in_.states;
-    check_unknown_sections();
+    report_unknown_sections(in_, findings_);
     lay_out_strings();
     return std::move(result_);
   }
@@ -441,33 +442,6 @@ class Planner {
     planned.symbol = symbol;
     planned.addend = static_cast<int64_t>(offset);
     section(index).relocations.push_back(planned);
-  }
-
-  /// An allocated section nobody here knows, with a reference to code that is carried, may be a kernel table that must
-  /// not be lost.
-  void check_unknown_sections() {
-    std::set<std::string_view> told;
-    for (const elf::Section& s : in_.patched->object().sections()) {
-      if (!s.is_alloc() || s.is_exec() || in_.tables->is_table(s) || is_known_section(s.name)) continue;
-      for (const elf::Relocation& r : s.relocations) {
-        if (arch_.field_kind(r).width == 0 || is_known_variable(s, r.offset)) continue;
-        const Reference reference = in_.patched->resolve(r);
-        if (reference.kind != Reference::Kind::piece || reference.piece->kind != PieceKind::function) continue;
-        if (symbols_.count(reference.piece) == 0 || !told.insert(s.name).second) continue;
-        findings_.add({Severity::refusal, "unsupported-section", in_.context->object, in_.unit,
-                       std::string(reference.piece->name()),
-                       fmt::format("section {} refers to this function and its meaning is not known", s.name),
-                       "report the section's name"});
-      }
-    }
-  }
-
-  /// A global variable that only lies in a section of its own (__rt_sched_class): it was compared like any other, and
-  /// the running kernel's goes on meaning the original functions. Entries of tables are local or have no name.
-  bool is_known_variable(const elf::Section& s, uint64_t offset) const {
-    const Piece* piece = in_.patched->at(s, offset);
-    return piece != nullptr && piece->kind == PieceKind::object && !piece->symbol->is_local() &&
-           in_.context->correlation->original_of(piece) != nullptr;
   }
 
   static constexpr std::byte kEndMark[16] = {};

@@ -161,10 +161,9 @@ class Build {
     std::vector<UnitPair> pairs;
     if (!source_->find_pairs(kernel_, index, directory.path(), clock_, pairs, findings_))
       return finish(report::Outcome::refused);
-    // Units that include a touched header were looked at; one that cannot be compiled, or was not, is a refusal.
-    dependants_covered_ = !findings_.has_refusal();
-    clock_.begin("diff");
     const std::unique_ptr<Shipped> binaries = shipped.get();
+    if (source_->reaches_further()) look_further(pairs, index, *binaries);
+    clock_.begin("diff");
     analyse_units(pairs, index, *binaries);
     // Checkpoint: everything that speaks against the patch is known.
     for (const std::string& unused : findings_.accept(options_.accept))
@@ -206,6 +205,27 @@ class Build {
                   "those that are: init-code, exit-code, changed-data, changed-layout, changed-prototype",
                   ExitStatus::usage);
     }
+  }
+
+  /// Thousands of units may include a header. Those that the patch touches come first: what they refuse, whoever else
+  /// includes it, makes looking at the rest idle.
+  void look_further(std::vector<UnitPair>& pairs, const kernel::KernelIndex& index, Shipped& binaries) {
+    clock_.begin("diff");
+    dependants_covered_ = true;
+    CallerUnits callers(index, options_.max_caller_units);
+    Findings so_far = findings_;
+    for (const Analysed& analysed : analyse_all(pairs, index, binaries, callers)) so_far.add(analysed.result.findings);
+    so_far.accept(options_.accept);
+    if (so_far.has_refusal()) {
+      dependants_covered_ = false;
+      findings_.add({Severity::note, "header-reach", "", "", "",
+                     "the other units that include the touched headers were not looked at: the patch is refused anyway",
+                     ""});
+      return;
+    }
+    source_->add_reached(clock_, pairs, findings_);
+    // One of them that cannot be compiled, or was not, is a refusal.
+    dependants_covered_ = !findings_.has_refusal();
   }
 
   void analyse_units(std::vector<UnitPair>& files, const kernel::KernelIndex& index, Shipped& binaries) {

@@ -1,5 +1,6 @@
 #include "pair_source.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "dependants.h"
@@ -41,9 +42,18 @@ class Patches : public PairSource {
     const auto units = workspace_->units_to_compile(touched_, findings);
     clock.begin("compile");
     add_pairs(units, pairs, findings);
+    return true;
+  }
+
+  bool reaches_further() const override {
+    return std::any_of(touched_.begin(), touched_.end(), [](const kernel::TouchedFile& file) {
+      return kernel::kind_of_path(file.path) == kernel::PathKind::header;
+    });
+  }
+
+  void add_reached(report::PhaseClock& clock, std::vector<UnitPair>& pairs, Findings& findings) override {
     clock.begin("headers");
     header_reach_ = find_dependants(*workspace_, {touched_, compile_options(), options_.accept}, pairs, findings);
-    return true;
   }
 
   void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
@@ -105,6 +115,10 @@ class Trees : public PairSource {
   }
 
   SourceChanges source_changes(const kernel::Unit&) const override { return {}; }
+
+  /// The trees hold every unit that was compiled anew.
+  bool reaches_further() const override { return false; }
+  void add_reached(report::PhaseClock&, std::vector<UnitPair>&, Findings&) override {}
 
   /// Their objects are there already, and equal.
   void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs, Findings&) override {

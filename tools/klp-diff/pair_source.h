@@ -44,6 +44,11 @@ class PairSource {
   /// What changes in the sources that a unit is made from, after find_pairs(); empty when only the objects are known.
   virtual SourceChanges source_changes(const kernel::Unit& unit) const = 0;
 
+  /// Whether the change may reach units that it does not touch (through headers), and adding those that it changes;
+  /// after find_pairs, and while its directory is there. Each of them is proven unaffected, or compiled.
+  virtual bool reaches_further() const = 0;
+  virtual void add_reached(report::PhaseClock& clock, std::vector<UnitPair>& pairs, Findings& findings) = 0;
+
   /// The pairs of units that no change touches but that must join; after find_pairs, and while its directory is there.
   virtual void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
                          Findings& findings) = 0;
