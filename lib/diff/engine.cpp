@@ -235,6 +235,7 @@ class UnitAnalysis {
     check_carried(input.carried);
     const bool escapes = find_escapes(patched_, policy, input.carried, in_.object, in_.unit, result_.findings);
     PlanResult planned = plan(input, result_.findings);
+    report_missing_of_unused(input.carried, policy);
     result_.plan = std::move(planned.object);
     result_.plan.escapes = escapes;
     result_.outside = chosen_.outside;
@@ -242,6 +243,37 @@ class UnitAnalysis {
     result_.klp_relocations = planned.klp_relocations;
     report_carried(input);
     carried_ = std::move(input.carried);
+  }
+
+  /// A new function that nothing here uses is not carried. Where the kernel lacks what it calls, the files that define
+  /// and use the two are missing from the patch, which may only be right as a whole.
+  void report_missing_of_unused(const std::vector<Carried>& carried, const ReferencePolicy& policy) {
+    std::unordered_set<const Piece*> known;
+    for (const Carried& c : carried) known.insert(c.piece);
+    for (const Piece& piece : patched_.all()) {
+      if (piece.kind != PieceKind::function || piece.symbol->is_local() || known.count(&piece) != 0 || is_init(piece) ||
+          correlation_.original_of(&piece) != nullptr)
+        continue;
+      for (const elf::Relocation& r : patched_.relocations(piece)) {
+        if (patched_.arch().field_kind(r).width == 0) continue;
+        const Reference reference = patched_.resolve(r);
+        if (reference.kind != Reference::Kind::external) continue;
+        const Decision decision = policy.decide(reference, piece, false);
+        if (decision.treatment != Treatment::refuse || decision.missing.empty()) continue;
+        result_.findings.add(
+            {Severity::refusal,
+             decision.code,
+             in_.object,
+             in_.unit,
+             std::string(piece.name()),
+             fmt::format("{} (this new function is for a file that the patch lacks)", decision.message),
+             decision.hint,
+             false,
+             {},
+             decision.missing});
+        break;
+      }
+    }
   }
 
   /// Old name and position of every replaced function, from the shipped binary.
