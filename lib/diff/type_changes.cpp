@@ -170,7 +170,7 @@ class TypeCheck {
     for (const std::string_view name : patched_use_.functions(type.patched)) {
       if (changed_names_.count(name) != 0) users.push_back(name);
     }
-    text += users.empty() ? "; no function that changed names it" : "; used by " + list(users, "()");
+    text += users.empty() ? "; no changed function takes or declares it" : "; used by " + list(users, "()");
     const auto holders = patched_use_.holders(type.patched);
     if (!holders.empty()) text += "; part of " + list(holders, "");
     return text + instances(type);
