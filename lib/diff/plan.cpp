@@ -7,6 +7,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include <fmt/ranges.h>
+
 #include "diff/late_entries.h"
 #include "diff/section_use.h"
 #include "diff/unknown_sections.h"
@@ -31,6 +33,7 @@ class Planner {
     for (const Carried& c : in_.carried) {
       if (c.piece->kind == PieceKind::function) add_tables(*c.piece);
     }
+    tell_silent_tracepoints();
     for (const auto& [piece, function] : in_.functions) {
       PlanFunction f = function;
       f.symbol = symbols_.at(piece);
@@ -334,7 +337,7 @@ class Planner {
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
-    if (late.treatment == LateEntry::Treatment::switch_off) tell_silent_tracepoint(function, late.tracepoint);
+    if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
     if (late.treatment != LateEntry::Treatment::carry) return;
     const size_t index = table_section(*entry.section);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
@@ -351,12 +354,14 @@ class Planner {
     }
   }
 
-  void tell_silent_tracepoint(const Piece& function, const std::string& tracepoint) {
-    if (!told_.insert(fmt::format("{}/{}", tracepoint, function.name())).second) return;
-    findings_.add(
-        {Severity::warning, "module-static-key", in_.context->object, in_.unit, std::string(function.name()),
-         fmt::format("tracepoint {} stays off in the new code: the kernel looks at its key too early", tracepoint),
-         "to trace this function, disable the livepatch meanwhile", false});
+  /// Once for the whole unit, and about no function in particular: which one calls them changes nothing for the user.
+  void tell_silent_tracepoints() {
+    if (silent_tracepoints_.empty()) return;
+    findings_.add({Severity::warning, "module-static-key", in_.context->object, in_.unit, "",
+                   fmt::format("these tracepoints never fire from the replaced functions, even when enabled: {} (the "
+                               "kernel reads a jump-label key of a module before livepatch has resolved it)",
+                               fmt::join(silent_tracepoints_, ", ")),
+                   "harmless unless you trace them; to trace them, disable the livepatch meanwhile", false});
   }
 
   uint64_t append(size_t index, std::span<const std::byte> bytes) {
@@ -457,7 +462,7 @@ class Planner {
   std::map<size_t, size_t> section_symbols_;
   std::vector<StringUse> strings_;
   size_t string_symbol_ = SIZE_MAX;
-  std::set<std::string> told_;
+  std::set<std::string> told_, silent_tracepoints_;
 };
 
 }  // namespace

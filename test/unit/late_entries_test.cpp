@@ -73,13 +73,33 @@ TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a st
   const Finding finding = only_finding(result);
   CHECK(finding.severity == Severity::warning);
   CHECK(finding.code == "module-static-key");
-  CHECK(finding.symbol == "f");
-  CHECK_THAT(finding.message, Catch::Contains("tracepoint write stays off"));
+  CHECK(finding.symbol.empty());
+  CHECK(finding.place.empty());
+  CHECK_THAT(finding.message, Catch::Contains("never fire from the replaced functions, even when enabled: write (the"));
   CHECK(result.plan.functions.size() == 1);
   CHECK_FALSE(has_section(result, "__jump_table"));
   CHECK_FALSE(has_section(result, ".static_call_sites"));
   CHECK(calls_trampoline(result));
   CHECK(result.special_entries.count("__jump_table") == 0);
+}
+
+TEST_CASE("a unit's tracepoints are named in one warning, each once") {
+  ModuleUnit unit("__tracepoint_write");
+  for (ObjectFixture* f : {&unit.original, &unit.patched}) {
+    const int body = f == &unit.original ? 0x31 : 0x33;
+    unit.traced(*f, "g", {body, 0xc0, 0x90, kNop, 0x90, kNop, 0x90, 0xc3});
+    f->data("__tracepoint_read", 16).global();
+    f->table("__jump_table", std::vector<std::byte>(32))
+        .refers(0, test::kRPc32, "g", 8)
+        .refers(4, test::kRPc32, "g", 10)
+        .refers(8, test::kRPc64, "__tracepoint_read", 8)
+        .refers(16, test::kRPc32, "g", 10)
+        .refers(20, test::kRPc32, "g", 12)
+        .refers(24, test::kRPc64, "__tracepoint_write", 8);
+  }
+  const Finding finding = only_finding(unit.run());
+  CHECK(finding.severity == Severity::warning);
+  CHECK_THAT(finding.message, Catch::Contains("even when enabled: read, write (the"));
 }
 
 TEST_CASE("a module's own static branch is refused: the new code could not follow its key") {
