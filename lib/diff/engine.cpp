@@ -44,7 +44,8 @@ class UnitAnalysis {
     Comparison comparison(original_, patched_, correlation_, original_tables_, patched_tables_);
     comparison.learn_lines();
     changes_ = compare(original_, patched_, correlation_, comparison, patched_tables_);
-    explanations_.emplace(in_.source, original_debug_, patched_debug_, changes_);
+    explanations_.emplace(in_.source, original_debug_, patched_debug_, changes_,
+                          [this]() -> UnitTypes& { return types(); });
     if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped);
     report_identity();
     read_marks();
@@ -59,7 +60,7 @@ class UnitAnalysis {
     if (!chosen_.roots.empty() || !marks_.states.empty()) plan_module();
     result_.changed = !chosen_.roots.empty() || !marks_.states.empty() || result_.findings.has_refusal();
     if (result_.changed) {
-      check_types({&in_, &original_, &patched_, &changes_, &carried_}, result_.findings);
+      check_types({&in_, &original_, &patched_, &types(), &changes_, &carried_}, result_.findings);
       report_identity_findings();
     }
     result_.findings = explanations_->with_places(result_.findings);
@@ -71,6 +72,11 @@ class UnitAnalysis {
               Severity severity = Severity::refusal) {
     UnitFindings{in_.object, in_.unit, result_.findings}.add(std::move(code), symbol, std::move(message),
                                                              std::move(hint), severity);
+  }
+
+  UnitTypes& types() {
+    if (!types_) types_.emplace(original_, patched_);
+    return *types_;
   }
 
   void report_identity() {
@@ -361,6 +367,7 @@ class UnitAnalysis {
   elf::DebugInfo original_debug_, patched_debug_;
   Correlation correlation_;
   ChangeSet changes_;
+  std::optional<UnitTypes> types_;
   std::optional<Explanations> explanations_;
   std::optional<Identity> identity_;
   ReferenceContext context_;

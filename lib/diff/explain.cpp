@@ -46,9 +46,11 @@ class Search {
   using ByName = std::multimap<std::string_view, const SourceDefinition*>;
 
   Search(const SourceChanges& source, const ByName& by_name, const elf::DebugInfo& original,
-         const elf::DebugInfo& patched, const std::string& function)
+         const elf::DebugInfo& patched, const TypeBlame* types, const std::string& function)
       : source_(source),
         by_name_(by_name),
+        types_(types),
+        function_(function),
         before_(calls_of(original, function)),
         after_(calls_of(patched, function)),
         own_(definition_of(original, function)) {}
@@ -57,7 +59,10 @@ class Search {
     if (own_ != nullptr && is_changed(*own_)) add(*own_, "changes it");
     look_at_inlined();
     look_at_words(true);
-    if (causes_.empty()) look_at_words(false);
+    if (causes_.empty()) {
+      look_at_types();
+      look_at_words(false);
+    }
     if (causes_.empty()) look_at_calls();
     if (causes_.empty()) look_at_inlining();
     if (causes_.empty()) causes_.push_back({nothing_found(), {}});
@@ -158,7 +163,8 @@ class Search {
     std::set<const SourceDefinition*> seen;
     const auto visit = [&](const SourceDefinition* d, std::string how) {
       if (d == nullptr || !seen.insert(d).second) return;
-      if (is_changed(*d) && follows(*d, macros_only)) add(*d, fmt::format("changes {}, used {}", title_of(*d), how));
+      if (is_changed(*d) && follows(*d, macros_only) && !is_harmless(*d))
+        add(*d, fmt::format("changes {}, used {}", title_of(*d), how));
       open.push_back({d, std::move(how)});
     };
     visit(own_, "here");
@@ -175,6 +181,18 @@ class Search {
           if (follows(*at->second, macros_only)) visit(at->second, how);
         }
       }
+    }
+  }
+
+  bool is_harmless(const SourceDefinition& d) const {
+    return d.kind == Kind::type && types_ != nullptr && types_->is_harmless(d);
+  }
+
+  void look_at_types() {
+    if (types_ == nullptr) return;
+    for (const TypeBlame::Use& use : types_->uses(function_)) {
+      const std::string within = use.holder.empty() ? "" : fmt::format("in {}, ", use.holder);
+      add(*use.definition, fmt::format("changes {}, {}used here", use.type, within));
     }
   }
 
@@ -205,12 +223,12 @@ class Search {
     }
   }
 
-  /// Members of members are not followed through untouched headers: the types that change are only named.
+  /// Which types a function uses is not known of all code: those that change are only named.
   std::string nothing_found() const {
     std::string types;
     size_t count = 0;
     for (const SourceDefinition& d : source_) {
-      if (d.kind != Kind::type || d.name.empty() || !is_changed(d) || ++count > 3) continue;
+      if (d.kind != Kind::type || d.name.empty() || !is_changed(d) || is_harmless(d) || ++count > 3) continue;
       types += fmt::format("{}{} ({})", types.empty() ? "" : ", ", d.name, place_of(d));
     }
     return "no line of it changes, nor of what is known to be inlined into it" +
@@ -221,6 +239,8 @@ class Search {
 
   const SourceChanges& source_;
   const ByName& by_name_;
+  const TypeBlame* types_;  ///< null: not known
+  const std::string& function_;
   const Calls& before_;
   const Calls& after_;
   const SourceDefinition* own_;  ///< null when the source does not show it
@@ -241,8 +261,8 @@ std::string lifted_for(std::string_view reason) {
 }  // namespace
 
 Explanations::Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
-                           const ChangeSet& changes)
-    : source_(source), original_(original), patched_(patched) {
+                           const ChangeSet& changes, TypesOnDemand types)
+    : source_(source), original_(original), patched_(patched), read_types_(std::move(types)) {
   for (const FunctionChange& change : changes.functions) {
     changes_.emplace(change.patched, &change);
     changed_names_.insert(plain_name(change.patched->name()));
@@ -255,10 +275,15 @@ Explanations::Explanations(const SourceChanges* source, const elf::DebugInfo& or
   }
 }
 
+const TypeBlame* Explanations::types() const {
+  if (!types_ && read_types_ && source_ != nullptr) types_.emplace(*source_, read_types_());
+  return types_ ? &*types_ : nullptr;
+}
+
 const std::vector<Cause>& Explanations::causes(std::string_view function) const {
   const auto [at, is_new] = known_.try_emplace(plain_name(function));
   if (is_new && source_ != nullptr && !source_->empty())
-    at->second = Search(*source_, by_name_, original_, patched_, at->first).run();
+    at->second = Search(*source_, by_name_, original_, patched_, types(), at->first).run();
   return at->second;
 }
 
@@ -309,10 +334,18 @@ std::string Explanations::place_of_mention(const std::string& symbol, std::strin
   return {};
 }
 
+/// A type's lines, though a function or member may be called like it.
+std::string Explanations::place_of_type(const Finding& finding) const {
+  if (finding.code != "changed-layout" || finding.symbol.empty() || types() == nullptr) return {};
+  const SourceDefinition* d = types()->definition_of(finding.symbol);
+  return d == nullptr ? "" : place_of(*d);
+}
+
 Findings Explanations::with_places(const Findings& findings) const {
   Findings result;
   for (Finding finding : findings.list()) {
     const std::string symbol = plain_name(finding.symbol);
+    if (finding.place.empty()) finding.place = place_of_type(finding);
     if (finding.place.empty()) finding.place = place_of_mention(symbol, finding.message);
     if (finding.place.empty() && !symbol.empty()) finding.place = place_of_symbol(symbol);
     result.add(std::move(finding));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 
 #include "diff/closure.h"
 #include "diff/compare.h"
+#include "diff/type_blame.h"
+#include "diff/unit_types.h"
 #include "elf/debug_info.h"
 #include "support/finding.h"
 #include "support/source_changes.h"
@@ -29,9 +32,10 @@ struct Cause {
 
 class Explanations {
  public:
-  /// All must outlive it. `source` may be null: then only what the objects tell is said.
+  /// All must outlive it. `source` may be null: then only what the objects tell is said. Without `types`, every type
+  /// that changes in the text counts as a reason.
   Explanations(const SourceChanges* source, const elf::DebugInfo& original, const elf::DebugInfo& patched,
-               const ChangeSet& changes);
+               const ChangeSet& changes, TypesOnDemand types = {});
 
   /// The causes of a changed function by its name, the nearest first: its own lines, then inlined functions and macros,
   /// then types and variables; when there are none, what else is known. Empty without a source.
@@ -53,6 +57,8 @@ class Explanations {
   std::vector<std::string> of_root(const Carried& root) const;
 
  private:
+  const TypeBlame* types() const;
+  std::string place_of_type(const Finding& finding) const;
   std::string changed_place(const std::string& name) const;
   std::string place_of_symbol(const std::string& name) const;
   std::string place_of_mention(const std::string& symbol, std::string_view message) const;
@@ -63,6 +69,8 @@ class Explanations {
   std::unordered_map<const Piece*, const FunctionChange*> changes_;
   std::set<std::string, std::less<>> changed_names_;                  ///< of functions, changed or new
   std::multimap<std::string_view, const SourceDefinition*> by_name_;  ///< structures without "struct "
+  TypesOnDemand read_types_;
+  mutable std::optional<TypeBlame> types_;
   mutable std::map<std::string, std::vector<Cause>> known_;
 };
 

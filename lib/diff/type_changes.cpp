@@ -5,7 +5,6 @@
 #include <string>
 
 #include "diff/prototype_changes.h"
-#include "diff/type_use.h"
 #include "diff/unit_findings.h"
 #include "elf/layout_compare.h"
 #include "support/error.h"
@@ -48,25 +47,24 @@ class TypeCheck {
  public:
   TypeCheck(const TypeInput& input, Findings& findings)
       : in_(input),
-        original_(elf::TypeTable::from_dwarf(input.original->object())),
-        patched_(elf::TypeTable::from_dwarf(input.patched->object())),
-        comparer_(original_, patched_),
-        original_use_(original_, *input.original),
-        patched_use_(patched_, *input.patched),
+        original_(input.types->original),
+        patched_(input.types->patched),
+        original_use_(input.types->original_use),
+        patched_use_(input.types->patched_use),
         all_findings_(findings),
         findings_{input.unit->object, input.unit->unit, findings} {}
 
   void run() {
-    if (original_.empty() || patched_.empty()) {
+    if (!in_.types->known()) {
       findings_.add("changed-layout", "",
                     "without debug information, changes of struct layouts and of prototypes cannot be seen",
                     "compile both objects with -g", Severity::warning);
       return;
     }
     for (const Piece* function : functions_of_patch(in_)) changed_names_.insert(source_name(function->name()));
-    for (const LayoutComparison& type : comparer_.differences()) check_type(type, original_);
+    for (const LayoutComparison& type : in_.types->differences) check_type(type, original_);
     check_newly_used();
-    check_prototypes(in_, original_, patched_, comparer_, all_findings_);
+    check_prototypes(in_, original_, patched_, in_.types->comparer, all_findings_);
   }
 
  private:
@@ -202,9 +200,8 @@ class TypeCheck {
   }
 
   const TypeInput& in_;
-  const elf::TypeTable original_, patched_;
-  elf::LayoutComparer comparer_;
-  const TypeUse original_use_, patched_use_;
+  const elf::TypeTable &original_, &patched_;
+  const TypeUse &original_use_, &patched_use_;
   Findings& all_findings_;
   const UnitFindings findings_;
   std::set<std::string_view> changed_names_;

@@ -10,6 +10,7 @@
 #include "diff/closure.h"
 #include "diff/compare.h"
 #include "diff/engine.h"
+#include "diff/unit_types.h"
 #include "support/finding.h"
 
 namespace klp::diff {
@@ -19,6 +20,7 @@ struct TypeInput {
   const UnitInput* unit = nullptr;
   const Pieces* original = nullptr;
   const Pieces* patched = nullptr;
+  UnitTypes* types = nullptr;  ///< of original and patched
   const ChangeSet* changes = nullptr;
   const std::vector<Carried>* carried = nullptr;
 };

@@ -110,6 +110,36 @@ std::vector<std::string_view> TypeUse::functions(elf::TypeId type) const {
   return result;
 }
 
+/// What a variable of type `id` is, or points to.
+void TypeUse::collect(elf::TypeId id, std::set<elf::TypeId>& types) const {
+  for (int depth = 0; depth < 16; ++depth) {
+    id = table_.elements(id).type;
+    const elf::TypeKind kind = table_.at(id).kind;
+    if (is_record(kind) || kind == elf::TypeKind::enumeration) types.insert(id);
+    if (kind != elf::TypeKind::pointer) return;
+    id = table_.at(id).target;
+  }
+}
+
+std::set<elf::TypeId> TypeUse::types_of(std::string_view function) const {
+  std::set<elf::TypeId> result;
+  std::vector<size_t> open;
+  for (size_t i = 0; i < table_.functions().size(); ++i) {
+    if (table_.functions()[i].out_of_line && table_.functions()[i].name == function) open.push_back(i);
+  }
+  std::set<size_t> seen;
+  while (!open.empty()) {
+    const size_t at = open.back();
+    open.pop_back();
+    if (!seen.insert(at).second) continue;
+    const elf::FunctionType& f = table_.functions()[at];
+    collect(table_.at(f.prototype).target, result);
+    for (const elf::TypedName& name : f.names) collect(name.type, result);
+    open.insert(open.end(), f.inlined.begin(), f.inlined.end());
+  }
+  return result;
+}
+
 std::vector<std::string_view> TypeUse::allocators(elf::TypeId type, uint64_t size) const {
   std::vector<std::string_view> result;
   for (const std::string_view name : functions(type)) {

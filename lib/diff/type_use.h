@@ -30,6 +30,13 @@ class TypeUse {
   /// Other structs and unions that hold it by value, under their names.
   std::vector<std::string> holders(elf::TypeId type) const;
 
+  /// Structs, unions and enums that the function with that source name takes, returns or declares, or pointers to them,
+  /// itself or in what is inlined into it. Without what those hold.
+  std::set<elf::TypeId> types_of(std::string_view function) const;
+
+  /// By TypeId: whether it is the type or holds it by value.
+  std::vector<bool> holding(elf::TypeId type) const { return closed(type, false); }
+
   /// Whether each instance is a local variable, and only functions() can meet one: the type is declared in a .c file,
   /// some function has it as a local variable and none has a pointer to it that is no parameter, no variable, other
   /// struct or pointer to a function leads to it, and no address of functions() is taken.
@@ -42,6 +49,7 @@ class TypeUse {
   std::vector<bool> closed(elf::TypeId type, bool through_pointers) const;
   bool is_meant(elf::TypeId id, const std::vector<bool>& holding) const;
   bool names(size_t function, const std::vector<bool>& holding, std::set<size_t>& seen) const;
+  void collect(elf::TypeId id, std::set<elf::TypeId>& types) const;
   bool has_only_locals(elf::TypeId type, const std::vector<bool>& leading) const;
   bool takes_address_of(const std::set<const Piece*>& functions) const;
 

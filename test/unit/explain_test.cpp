@@ -17,6 +17,8 @@ namespace {
 constexpr const char* kHeader = R"c(#define LIMIT 16
 #define BOUND (LIMIT + 1)
 struct box { int a, b; };
+struct lid { int c; };
+struct shelf { struct lid lid; struct box box; int d; };
 int printk(const char *text, ...);
 static inline int ok(int x)
 {
@@ -55,6 +57,11 @@ int bounded(int x)
 int last(struct box *box)
 {
 	return box->b;
+}
+
+int shelved(struct shelf *shelf)
+{
+	return shelf->d;
 }
 )c";
 
@@ -135,13 +142,13 @@ TEST_CASE("an inlined function is named with the line where it is called", "[exp
   p.edit(p.header, "x != 77", "x != 78");
   p.edit(p.unit, "#include", "/* two\n lines */\n#include");
   const auto why = because(p.run(), "user");
-  CHECK(why.front() == "unit.h:11 changes fine(), inlined here (line 19)");
+  CHECK(why.front() == "unit.h:13 changes fine(), inlined here (line 19)");
 }
 
 TEST_CASE("an inlined function of which DWARF shows nothing is found by the text", "[explain]") {
   Patched p;
   p.edit(p.header, "x > 3", "x > 4");  // folded into fine()'s comparison
-  CHECK(because(p.run(), "user").front() == "unit.h:7 changes ok(), used in fine(), which is inlined here");
+  CHECK(because(p.run(), "user").front() == "unit.h:9 changes ok(), used in fine(), which is inlined here");
 }
 
 TEST_CASE("a macro is named with the one it is used through", "[explain]") {
@@ -154,6 +161,23 @@ TEST_CASE("a type is named when nothing nearer is known", "[explain]") {
   Patched p;
   p.edit(p.header, "int a, b;", "long a, b;");
   CHECK(because(p.run(), "last").front() == "unit.h:3 changes struct box, used here");
+}
+
+TEST_CASE("a type that an embedded one moves is explained by that one, not by a changed type that moves nothing",
+          "[explain]") {
+  Patched p;
+  p.edit(p.header, "int a, b;", "long a, b;");
+  p.edit(p.header, "int c;", "union { int c; int e; };");
+  const diff::UnitResult result = p.run();
+  const auto why = because(result, "shelved");
+  CHECK(why.front() == "unit.h:3 changes struct box, in struct shelf, used here");
+  CHECK(std::none_of(why.begin(), why.end(), [](const std::string& w) { return w.find("unit.h:4") != w.npos; }));
+  const auto& findings = result.findings.list();
+  const auto layout =
+      std::find_if(findings.begin(), findings.end(), [](const Finding& f) { return f.symbol == "box"; });
+  REQUIRE(layout != findings.end());
+  CHECK(layout->code == "changed-layout");
+  CHECK(layout->place == "unit.h:3");
 }
 
 TEST_CASE("a new function is explained by who calls it, and that one by its lines", "[explain]") {
