@@ -46,6 +46,9 @@ struct UnitInput {
   bool dependants_covered = false;
   /// Types of a shipped binary by its object's name; null when it has none. May be empty: then they are not known.
   std::function<const elf::TypeTable*(const std::string&)> shipped_types = nullptr;
+  /// Whether a function of a shipped binary (the object's name, the function's) is assembly: BTF calls all of these
+  /// "void (void)". May be empty: then none is.
+  std::function<bool(const std::string&, std::string_view)> is_assembly = nullptr;
 };
 
 struct FunctionReport {

@@ -96,7 +96,8 @@ class PrototypeCheck {
     std::string difference;
     if (before != nullptr) {
       difference = comparer_.prototype_difference(before->prototype, now->prototype);
-    } else if ((running = shipped_types_of(name)) != nullptr && (before = running->function(name)) != nullptr) {
+    } else if ((running = shipped_types_of(name)) != nullptr && (before = running->function(name)) != nullptr &&
+               !is_unknown(*running, *before, name)) {
       elf::LayoutComparer against_shipped(*running, patched_);
       difference = against_shipped.prototype_difference(before->prototype, now->prototype);
     }
@@ -109,10 +110,21 @@ class PrototypeCheck {
         "add the file that defines it to the patch");
   }
 
-  const elf::TypeTable* shipped_types_of(std::string_view name) const {
-    if (!in_.unit->shipped_types) return nullptr;
+  /// The object that defines it, as far as exports tell.
+  std::string home_of(std::string_view name) const {
     const std::string_view module = exporter(name);
-    return in_.unit->shipped_types(module.empty() ? in_.unit->object : std::string(module));
+    return module.empty() ? in_.unit->object : std::string(module);
+  }
+
+  const elf::TypeTable* shipped_types_of(std::string_view name) const {
+    return in_.unit->shipped_types ? in_.unit->shipped_types(home_of(name)) : nullptr;
+  }
+
+  bool is_unknown(const elf::TypeTable& running, const elf::FunctionType& function, std::string_view name) const {
+    const elf::Type& type = running.at(running.strip(function.prototype));
+    const bool says_nothing =
+        type.parameters.empty() && running.at(running.strip(type.target)).kind == elf::TypeKind::void_type;
+    return says_nothing && in_.unit->is_assembly && in_.unit->is_assembly(home_of(name), name);
   }
 
   /// The module that exports it, or "vmlinux"; empty when none does.

@@ -11,6 +11,7 @@
 #include "diff/author_marks.h"
 #include "diff/emit.h"
 #include "diff/engine.h"
+#include "elf/compile_units.h"
 #include "elf/klp_finalize.h"
 #include "kernel/index.h"
 #include "kernel/module_link.h"
@@ -56,6 +57,13 @@ class Shipped {
   const elf::SymbolIndex& vmlinux() const { return vmlinux_; }
   const elf::Exports& exports() const { return exports_; }
 
+  bool is_assembly(const std::string& object, std::string_view function) {
+    const elf::SymbolIndex& index = of(object);
+    const elf::Symbol* symbol = index.maybe_global(function);
+    if (symbol == nullptr || !symbol->is_defined()) return false;
+    return sources_.try_emplace(object, index.object()).first->second.source_of(*symbol).ends_with(".S");
+  }
+
   const elf::SymbolIndex& of(const std::string& object) {
     if (object == "vmlinux") return vmlinux_;
     auto& slot = modules_[object];
@@ -80,6 +88,7 @@ class Shipped {
   elf::SymbolIndex vmlinux_;
   elf::Exports exports_;
   std::map<std::string, std::unique_ptr<Module>> modules_;
+  std::map<std::string, elf::CompileUnits> sources_;  ///< by object
 };
 
 /// The objects of a pair are read when they are needed: two trees may differ in thousands.
@@ -296,6 +305,9 @@ class Build {
     input.table_sizes.structs = index.struct_sizes();
     input.dependants_covered = dependants_covered_;
     input.shipped_types = [this](const std::string& of) { return shipped_types_->of(of); };
+    input.is_assembly = [&binaries](const std::string& of, std::string_view name) {
+      return binaries.is_assembly(of, name);
+    };
     shared.fill(pair, input);
     callers.fill(*pair.files->unit, object, input);
     const SourceChanges source = source_->source_changes(*pair.files->unit);
