@@ -13,6 +13,9 @@ say "a member at the end of a struct that another file allocates"
 edit grown fs/kernfs/kernfs-internal.h '/^struct kernfs_super_info/,/^}/s/^\tstruct list_head\tnode;$/&\n\tunsigned long\t\tklp_seen;/'
 edit grown fs/kernfs/dir.c 's/^\t\tns = kernfs_info\(dir->i_sb\)->ns;$/&\n\t\tkernfs_info(dir->i_sb)->klp_seen++;/'
 refused changed-layout "$work/grown.patch"
+expect_output "the other units that include the touched headers were not looked at"
+edit grown fs/kernfs/mount.c 's/^\tinfo->root = kfc->root;$/&\n\tinfo->klp_seen = 1;/'
+refused changed-layout "$work/grown.patch"
 expect_output "1\. changed-layout: kernfs_super_info"
 expect_output "has 48 bytes instead of 40: new member klp_seen at offset 40"
 expect_output "klp_seen at offset 40; no changed function takes or declares it"
