@@ -58,3 +58,16 @@ TEST_CASE("a changed table of pointers to functions is carried by its readers", 
   CHECK_THAT(zero.after, Contains("4"));
   CHECK_THAT(result.outputs.at(1).patched, Contains("0"));
 }
+
+TEST_CASE("a changed table that one function calls through is carried by this one", "[vm][lifting]") {
+  const Livepatch& livepatch = Suite::get().livepatch("lifted-calls");
+  CHECK(livepatch.units.at(0).replaced == Names{"nfsctl_transaction_write"});
+  auto check = commands({"cat /proc/fs/nfsd/max_connections"});
+  check.modules_before = {"nfsd"};
+  REQUIRE(Suite::get().machine().run("modprobe nfsd && mount -t nfsd nfsd /proc/fs/nfsd").status == 0);
+  const auto result = run_livepatch(livepatch, check);
+  const auto& said = result.outputs.at(0);
+  CHECK(said.before == "0\n");
+  CHECK(said.patched == "90\n");
+  CHECK(said.after == "0\n");
+}

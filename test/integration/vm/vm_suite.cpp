@@ -124,7 +124,7 @@ vm::Vm& Suite::machine() {
   options.directory = directory(fmt::format("boot-{}", ++boots_));
   options.cpus = 2;
   options.append = "nokaslr";
-  options.kernel_modules = {"zram"};
+  options.kernel_modules = {"zram", "nfsd"};
   options.files = {build_probe(options.directory)};
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
