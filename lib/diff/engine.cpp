@@ -118,16 +118,22 @@ class UnitAnalysis {
     chosen_ = diff::choose_roots(
         {&in_, &original_, &patched_, &patched_tables_, &correlation_, &changes_, identity, &marks_}, result_.findings);
     for (const Piece* removed : changes_.removed_functions)
-      add_function(*removed, "removed", false, 0, removed->size, 0, {"no longer in the patched source"});
+      add_function(*removed, "removed", false, 0, removed->size, 0, {"its code is gone: deleted, or nothing uses it any more"});
   }
 
   void report_data_changes() {
     for (const DataChange* change : chosen_.refused_data) {
       const Piece& piece = *change->patched;
       if (chosen_.anew.count(&piece) != 0) continue;
-      result_.data.push_back({std::string(piece.name()), "changed", std::string(piece.section->name), piece.size,
-                              explanations_->of_data(piece.name(), change->reason)});
+      add_changed_data(piece, "stays as it is in the kernel", change->reason);
     }
+  }
+
+  void add_changed_data(const Piece& piece, std::string_view what, const std::string& reason) {
+    std::vector<std::string> because = explanations_->of_data(piece.name(), reason);
+    if (!because.empty()) because[0] = fmt::format("{}: {}", what, because[0]);
+    result_.data.push_back(
+        {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, std::move(because)});
   }
 
   /// Functions that a section of start-up calls refers to. The names of its entries hold counters and line numbers and
@@ -341,8 +347,7 @@ class UnitAnalysis {
           result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new",
                                   std::string(piece->section->name), piece->size, because});
         else
-          result_.data.push_back({std::string(piece->name()), "changed", std::string(piece->section->name), piece->size,
-                                  explanations_->of_data(piece->name(), anew->second)});
+          add_changed_data(*piece, "a copy with the new content", anew->second);
       }
     }
   }

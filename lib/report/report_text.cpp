@@ -27,7 +27,10 @@ class TextWriter {
     write_outcome();
     if (report_.outcome == Outcome::refused) write_findings(Severity::refusal);
     write_module();
+    if (report_.outcome == Outcome::refused && !report_.units.empty())
+      out_ += "\nNo module is written. Without the reasons above it would hold:\n";
     for (const ReportUnit& unit : report_.units) write_unit(unit);
+    write_line_numbers();
     write_header_reach();
     if (report_.outcome != Outcome::refused) write_findings(Severity::refusal);
     write_findings(Severity::warning);
@@ -104,6 +107,24 @@ class TextWriter {
     for (const std::string& note : unit.notes) out_ += wrapped("  ", note);
   }
 
+  /// What the reader sees of a function: whether the kernel runs this one instead of its own (whatever the reason), or
+  /// it only comes along. JSON tells changed, lifted, new and bundled apart; here the reason beside the name does.
+  static std::string_view word(const ReportFunction& f) {
+    return f.change == "removed" ? "removed" : f.patched ? "replaced" : "carried";
+  }
+
+  static std::string reason(const ReportFunction& f) {
+    if (f.because.empty()) return {};
+    return f.change == "lifted" ? "unchanged itself, but " + f.because[0] : f.because[0];
+  }
+
+  /// Once for all places in the report.
+  void write_line_numbers() {
+    const auto has_functions = [](const ReportUnit& unit) { return !unit.functions.empty(); };
+    if (std::any_of(report_.units.begin(), report_.units.end(), has_functions))
+      out_ += "\nLine numbers are those of the patched source.\n";
+  }
+
   void write_identity(const ReportUnit& unit) {
     const ReportIdentity& identity = *unit.identity;
     const unsigned all = identity.matched + identity.different + identity.absent;
@@ -135,8 +156,8 @@ class TextWriter {
     std::string names;
     for (const ReportFunction* f : functions) names += (names.empty() ? "" : ", ") + f->name;
     const ReportFunction& first = *functions.front();
-    write_reason(padded(paint_(first.patched ? Ink::warn : Ink::plain, first.change), kChangeColumn),
-                 counted(functions.size(), "function"), first.because);
+    write_reason(padded(paint_(first.patched ? Ink::warn : Ink::plain, word(first)), kChangeColumn),
+                 counted(functions.size(), "function"), reason(first));
     out_ += wrapped(indent(), names);
   }
 
@@ -144,7 +165,7 @@ class TextWriter {
     std::string name = function.name;
     if (function.sympos != 0) name += fmt::format(" (no. {} of its name)", function.sympos);
     const Ink ink = function.patched ? Ink::warn : Ink::plain;
-    write_reason(padded(paint_(ink, function.change), kChangeColumn), name, function.because);
+    write_reason(padded(paint_(ink, word(function)), kChangeColumn), name, reason(function));
     if (!verbose_) return;
     std::string place = function.file;
     if (!place.empty() && function.line != 0) place += fmt::format(":{}", function.line);
@@ -177,7 +198,7 @@ class TextWriter {
   }
 
   void write_data(const ReportData& data) {
-    write_reason(padded(data.change, kChangeColumn), data.name, data.because);
+    write_reason(padded("data", kChangeColumn), data.name, data.because.empty() ? "" : data.because[0]);
     if (!verbose_) return;
     out_ += fmt::format("{}{}, {} bytes\n", indent(), data.section.empty() ? "data" : data.section, data.size);
     write_chain(data.because);
@@ -186,17 +207,13 @@ class TextWriter {
   static std::string indent() { return std::string(2 + kChangeColumn, ' '); }
 
   /// One line for most: what it is, its name, why it is there.
-  void write_reason(const std::string& change, const std::string& name, const std::vector<std::string>& because) {
-    std::string first = fmt::format("  {}{}", change, padded(name, kNameColumn));
-    if (because.empty()) {
-      while (first.back() == ' ') first.pop_back();
-      out_ += first + "\n";
-    } else if (columns(first) + 1 + columns(because[0]) <= kTextWidth) {
-      out_ += fmt::format("{} {}\n", first, because[0]);
-    } else {
-      while (first.back() == ' ') first.pop_back();
-      out_ += first + "\n" + wrapped(indent(), because[0]);
-    }
+  void write_reason(const std::string& word, const std::string& name, const std::string& reason) {
+    std::string first = fmt::format("  {}{}", word, padded(name, kNameColumn));
+    const bool fits = !reason.empty() && columns(first) + 1 + columns(reason) <= kTextWidth;
+    if (fits) first += " " + reason;
+    while (first.back() == ' ') first.pop_back();
+    out_ += first + "\n";
+    if (!fits && !reason.empty()) out_ += wrapped(indent(), reason);
   }
 
   void write_chain(const std::vector<std::string>& because) {

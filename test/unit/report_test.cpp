@@ -140,9 +140,24 @@ TEST_CASE("many functions of one reason are one line and their names", "[report]
   for (const char* name : {"f", "g", "h", "i"})
     report.units[0].functions.push_back({name, "changed", true, 0, 1, 1, "", 0, {"a.h:3 changes struct s, used here"}});
   const std::string text = report_text(report, false);
-  CHECK_THAT(text, Contains("changed   4 functions                              a.h:3 changes struct s, used here\n"
+  CHECK_THAT(text, Contains("replaced  4 functions                              a.h:3 changes struct s, used here\n"
                             "            f, g, h, i\n"));
   CHECK_THAT(report_text(report, false, true), !Contains("4 functions"));
+}
+
+TEST_CASE("the list says replaced and carried, as the headline does", "[report]") {
+  Report report = sample();
+  report.units[0].functions.push_back({"caller", "lifted", true, 0, 1, 1, "", 0, {"calls f, which changed"}});
+  report.units[0].functions.push_back({"gone", "removed", false, 0, 1, 0, "", 0, {"no longer there"}});
+  std::string text = report_text(report, false);
+  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions and carries 1 more\n"));
+  for (const char* line : {"  replaced  meminfo_proc_show ", "  carried   show_val_kb ", "  removed   gone ",
+                           "  data      counter ", " unchanged itself, but calls f, which changed\n"})
+    CHECK_THAT(text, Contains(line));
+  CHECK_THAT(text, Contains("Line numbers are those of the patched source"));
+  report.outcome = Outcome::refused;
+  text = report_text(report, false);
+  CHECK(text.find("No module is written") < text.find("  replaced  "));
 }
 
 TEST_CASE("text of a refusal: reasons first, each with what to do", "[report]") {
