@@ -314,7 +314,8 @@ std::optional<std::string> Comparison::table_difference(const Piece& a, const Pi
   const auto left = compared(original_tables_.of(&a));
   const auto right = compared(patched_tables_.of(&b));
   for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-    if (left[i].spec != right[i].spec) return fmt::format("other entries in {}", right[i].section->name);
+    if (left[i].section->name != right[i].section->name)
+      return fmt::format("other entries in {}", right[i].section->name);
     if (!same_entry(left[i], right[i], a, b))
       return fmt::format("entry in {} differs (site +{:#x})", right[i].section->name, right[i].owner_offset);
   }

@@ -28,6 +28,7 @@ class Emitter {
     add_functions();
     add_callbacks();
     add_states();
+    add_constants();
     return std::move(builder_);
   }
 
@@ -107,6 +108,19 @@ class Emitter {
       const uint64_t start = add_entry(table, elf::kStatesEntrySize);
       put(table, start, s.id);
       put(table, start + 8, s.version);
+    }
+  }
+
+  void add_constants() {
+    if (plan_.constants.empty()) return;
+    elf::BuilderSection& table = add_table(elf::kConstantsSection);
+    for (const PlanConstant& c : plan_.constants) {
+      const uint64_t start = add_entry(table, elf::kConstantsEntrySize);
+      builder_.relocations(table).push_back(
+          {start, arch_.absolute_type(), symbols_[c.symbol], static_cast<int64_t>(c.offset)});
+      builder_.relocations(table).push_back({start + 8, arch_.absolute_type(), &target(c.variable), 0});
+      put(table, start + 16, c.size);
+      put(table, start + 24, c.variable_size);
     }
   }
 

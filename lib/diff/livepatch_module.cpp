@@ -31,6 +31,10 @@ std::string dump(const PatchObject& object) {
     text += fmt::format("{} callback {}\n", elf::to_string(c.kind), object.symbols[c.symbol].name);
   }
   for (const PlanState& s : object.states) text += fmt::format("state {} version {}\n", s.id, s.version);
+  for (const PlanConstant& c : object.constants) {
+    text += fmt::format("constant {}+{:#x} size {} from {} size {}\n", object.symbols[c.symbol].name, c.offset, c.size,
+                        target_text(object, c.variable), c.variable_size);
+  }
   for (const PlanSymbol& s : object.symbols) {
     if (!s.name.empty())
       text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size,

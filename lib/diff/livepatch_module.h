@@ -59,6 +59,15 @@ struct PlanState {
   uint64_t id = 0, version = 0;
 };
 
+/// A run-time constant in the code of `symbol`: before any function is replaced, the module writes `size` bytes at
+/// `offset`, the value that the running kernel's variable has then.
+struct PlanConstant {
+  size_t symbol = 0;
+  uint64_t offset = 0, size = 0;
+  PlanRelocation variable;     ///< klp or plain; only its target counts
+  uint64_t variable_size = 0;  ///< bytes: 1, 2, 4 or 8
+};
+
 struct PatchObject {
   std::string unit;    ///< "fs/proc/meminfo.o"
   std::string source;  ///< name for the FILE symbol
@@ -69,6 +78,7 @@ struct PatchObject {
   std::vector<PlanFunction> functions;
   std::vector<PlanCallback> callbacks;
   std::vector<PlanState> states;
+  std::vector<PlanConstant> constants;
   std::set<std::string> namespaces;  ///< to be imported
   bool escapes = false;              ///< live objects keep addresses of the module: it must not be unloaded
 };

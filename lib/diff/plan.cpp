@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "diff/late_entries.h"
+#include "diff/run_time_constants.h"
 #include "diff/section_use.h"
 #include "diff/unknown_sections.h"
 #include "elf/relocation_name.h"
@@ -336,6 +337,7 @@ class Planner {
 
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
+    if (entry.spec->constant_size != 0) return add_constant(function, entry);
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
     if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
     if (late.treatment != LateEntry::Treatment::carry) return;
@@ -352,6 +354,27 @@ class Planner {
         relocate(*r, {&function, index, start + field, true, false});
       }
     }
+  }
+
+  void add_constant(const Piece& function, const TableEntry& entry) {
+    const RunTimeConstant constant = run_time_constant(entry, function, in_);
+    const Site site{&function, result_.object.symbols[symbols_.at(&function)].section, 0, true};
+    const Decision& variable = constant.variable;
+    if (variable.treatment == Treatment::refuse)
+      return refuse(site, variable.code, variable.message, variable.hint, variable.missing);
+    PlanConstant planned;
+    planned.symbol = symbols_.at(&function);
+    planned.offset = static_cast<uint64_t>(entry.owner_offset);
+    planned.size = entry.spec->constant_size;
+    planned.variable.target =
+        variable.treatment == Treatment::klp ? PlanRelocation::Target::klp : PlanRelocation::Target::plain;
+    planned.variable.name = variable.name;
+    planned.variable.klp = variable.klp;
+    planned.variable_size = constant.variable_size;
+    if (variable.treatment == Treatment::klp) ++result_.klp_relocations;
+    if (!variable.name_space.empty()) result_.object.namespaces.insert(variable.name_space);
+    ++result_.special_entries[std::string(entry.section->name)];
+    result_.object.constants.push_back(std::move(planned));
   }
 
   /// Once for the whole unit, and about no function in particular: which one calls them changes nothing for the user.
@@ -405,6 +428,8 @@ class Planner {
     for (const TableEntry& entry : in_.tables->of(fragment.piece)) {
       const auto at = static_cast<uint64_t>(entry.owner_offset);
       if (at < fragment.start || at >= fragment.start + fragment.size) continue;
+      check(entry.spec->constant_size == 0, "{}: a run-time constant in code that is copied over other code",
+            entry.section->name);
       const size_t index = table_section(*entry.section);
       check(relocations_of(entry).size() == 1 && entry.layout->fields.size() == 1 && entry.size == entry.layout->size,
             "{}: entry at {:#x} belongs to code of another table, which this table is not known to have",

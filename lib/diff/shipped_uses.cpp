@@ -135,7 +135,7 @@ class ShippedUses::Image : public State {
   bool is_table(const elf::Section& section) const {
     const auto& tables = arch_.tables();
     return section.name.starts_with(".orc") || std::any_of(tables.begin(), tables.end(), [&](const auto& t) {
-             return t.section == section.name || t.parallel == section.name;
+             return t.is(section.name) || t.parallel == section.name;
            });
   }
 

@@ -76,10 +76,13 @@ const arch::TableLayout& choose_layout(const arch::TableSpec& spec, const elf::S
 Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.arch().tables()) {
   for (const arch::TableSpec& spec : *specs_) {
     if (spec.drop) continue;
+    std::vector<const elf::Section*> found;
     for (const elf::Section& section : pieces.object().sections()) {
-      if (section.name != spec.section || section.size == 0 || !section.is_alloc()) continue;
-      cut(pieces, spec, section, choose_layout(spec, section, sizes));
+      if (spec.is(section.name) && section.size != 0 && section.is_alloc()) found.push_back(&section);
     }
+    // The sections of one name in their order; those of constants come in that of their first use.
+    std::stable_sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+    for (const elf::Section* section : found) cut(pieces, spec, *section, choose_layout(spec, *section, sizes));
   }
   for (auto& [section, entries] : ranges_) {
     std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -136,7 +139,7 @@ std::vector<TableEntry> Tables::ranges(const elf::Section& code, uint64_t begin,
 
 bool Tables::is_table(const elf::Section& section) const {
   return std::any_of(specs_->begin(), specs_->end(), [&](const arch::TableSpec& spec) {
-    return section.name == spec.section || (!spec.parallel.empty() && section.name == spec.parallel);
+    return spec.is(section.name) || (!spec.parallel.empty() && section.name == spec.parallel);
   });
 }
 

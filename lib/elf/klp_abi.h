@@ -57,6 +57,15 @@ inline constexpr uint64_t kCallbacksEntrySize = 24;
 inline constexpr std::string_view kStatesSection = ".klp_diff.states";
 inline constexpr uint64_t kStatesEntrySize = 16;
 
+/// Run-time constants: pointers to the place in the code and to the variable, then the bytes to write and those of the
+/// variable; 8 bytes each.
+inline constexpr std::string_view kConstantsSection = ".klp_diff.constants";
+inline constexpr uint64_t kConstantsEntrySize = 32;
+
+/// The function of lib/runtime that writes them. It is linked where there are any, and has the only klp reference that
+/// is in no plan.
+inline constexpr std::string_view kConstantsWriter = "klp_diff_write_constants";
+
 /// What lib/runtime defines for the code of patches.
 inline constexpr std::string_view kRuntimePatch = "klp_diff_patch";
 

@@ -17,8 +17,8 @@ namespace {
 
 constexpr size_t kLongestName = 55;  // MODULE_NAME_LEN is 56 with the NUL
 
-constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime.h", "klp_runtime_begin.S",
-                                           "klp_runtime_end.S"};
+constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime_constants.c", "klp_runtime.h",
+                                           "klp_runtime_begin.S", "klp_runtime_end.S"};
 
 /// make M=directory, with no debug information and nothing of the directory's path in what is compiled there.
 RunResult run_kbuild(const Kernel& kernel, const fs::path& directory, const std::vector<std::string>& targets) {
@@ -125,9 +125,11 @@ void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::pa
   for (const char* name : kRuntimeSources) write_file_atomically(directory / name, read_file(sources / name));
   write_file_atomically(
       directory / "Kbuild",
-      "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_end.o\n");
+      "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_constants.o "
+      "klp_runtime_end.o\n");
   // Asked for by name, so that nothing is linked.
-  const RunResult result = run_kbuild(kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_end.o"});
+  const RunResult result = run_kbuild(
+      kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_constants.o", "klp_runtime_end.o"});
   if (result.status == 0) return;
   const std::string shown = complaints(result.output);
   check_disk_space("compiling the runtime", result.output, directory);
@@ -147,14 +149,15 @@ fs::path runtime_directory() {
 RuntimeObjects runtime_objects(const Kernel& kernel) {
   const fs::path sources = runtime_directory();
   const fs::path kept = kernel.cache / "runtime" / runtime_key(kernel, sources);
-  const RuntimeObjects objects{kept / "klp_runtime_begin.o", kept / "klp_runtime.o", kept / "klp_runtime_end.o"};
+  const RuntimeObjects objects{kept / "klp_runtime_begin.o", kept / "klp_runtime.o", kept / "klp_runtime_constants.o",
+                               kept / "klp_runtime_end.o"};
   std::error_code error;
   if (fs::exists(objects.end, error)) return objects;
   fs::create_directories(kernel.cache / "runtime", error);
   check(!error, "cannot make {}: {}", (kernel.cache / "runtime").string(), error.message());
   TempDir work(kernel.cache / "runtime", "new");
   compile_runtime(kernel, sources, work.path());
-  for (const fs::path& object : {objects.begin, objects.code, objects.end}) {
+  for (const fs::path& object : {objects.begin, objects.code, objects.constants, objects.end}) {
     check(fs::exists(work.path() / object.filename(), error), "kbuild made no {}", object.filename().string());
   }
   fs::rename(work.path(), kept, error);  // another klp-diff may have been faster: its objects are the same
@@ -174,6 +177,11 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
     parts += " " + name;
   }
   place_object(runtime.code, directory / "klp_runtime.o");
+  parts += " klp_runtime.o";
+  if (link.constants) {
+    place_object(runtime.constants, directory / "klp_runtime_constants.o");
+    parts += " klp_runtime_constants.o";
+  }
   place_object(runtime.end, directory / "klp_runtime_end.o");
   write_file_atomically(directory / "klp_settings.s", settings_source(link));
   RunOptions options;
@@ -183,7 +191,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
   write_saved_command(directory / "klp_settings.o");
   write_file_atomically(
       directory / "Kbuild",
-      fmt::format("obj-m := {0}.o\n{0}-y := {1} klp_runtime.o klp_settings.o klp_runtime_end.o\n", link.name, parts));
+      fmt::format("obj-m := {0}.o\n{0}-y := {1} klp_settings.o klp_runtime_end.o\n", link.name, parts));
 
   const RunResult result = run_kbuild(kernel, directory, {"modules"});
   const fs::path module = directory / (link.name + ".ko");

@@ -14,6 +14,7 @@ struct ModuleLink {
   std::string name;                                 ///< module name: [a-z0-9_], at most 55 characters
   std::vector<std::filesystem::path> objects;       ///< patch objects, in link order
   bool replace = true;                              ///< klp_patch.replace
+  bool constants = false;                           ///< patch objects have run-time constants to be written
   bool pinned = false;                              ///< the module stays loaded for good
   std::multimap<std::string, std::string> modinfo;  ///< further .modinfo entries; no newline in them
   std::filesystem::path directory;  ///< an existing directory to work in, without blanks or ':' in its path
@@ -28,10 +29,11 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link);
 /// for patch authors.
 std::filesystem::path runtime_directory();
 
-/// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, end.
+/// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, the writer of
+/// run-time constants, end.
 /// link_module() calls this; calling it early, in parallel with the compilation of units, hides its time.
 struct RuntimeObjects {
-  std::filesystem::path begin, code, end;
+  std::filesystem::path begin, code, constants, end;
 };
 RuntimeObjects runtime_objects(const Kernel& kernel);
 

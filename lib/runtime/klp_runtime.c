@@ -156,10 +156,28 @@ static int __init make_arrays(void)
 	return err;
 }
 
+/* Not there in modules without constants. */
+extern int klp_diff_write_constants(void) __weak;
+
+static int __init write_constants(void)
+{
+	const size_t n_constants = klp_diff_constants_end - klp_diff_constants_begin;
+
+	if (n_constants == 0)
+		return 0;
+	if (!klp_diff_write_constants) {
+		pr_err("linked without klp_runtime_constants.o\n");
+		return -ENOSYS;
+	}
+	return klp_diff_write_constants();
+}
+
 static int __init klp_diff_init(void)
 {
 	int err = make_arrays();
 
+	if (!err)
+		err = write_constants();
 	if (!err) {
 		klp_diff_patch.mod = THIS_MODULE;
 		klp_diff_patch.objs = klp_diff_objects;

@@ -41,9 +41,25 @@ struct klp_diff_state {
 	unsigned long version;	/* fits unsigned int */
 };
 
+/* One run-time constant in the code of a patch object, section ".klp_diff.constants": 32 bytes. */
+struct klp_diff_constant {
+	void *place;			/* in the module's text */
+	const void *variable;		/* of the running kernel */
+	unsigned long size;		/* bytes to write: 1 or 8 */
+	unsigned long variable_size;	/* bytes to read: 1, 2, 4 or 8 */
+};
+
 extern const struct klp_diff_func klp_diff_funcs_begin[], klp_diff_funcs_end[];
 extern const struct klp_diff_callback klp_diff_callbacks_begin[], klp_diff_callbacks_end[];
 extern const struct klp_diff_state klp_diff_states_begin[], klp_diff_states_end[];
+
+extern const struct klp_diff_constant klp_diff_constants_begin[], klp_diff_constants_end[];
+
+/*
+ * Writes the constants into the module's text: 0, or a negative error. To be called before anything of the patch objects
+ * may run. klp_runtime_constants.o, which defines it, is linked only where a patch object has constants.
+ */
+int klp_diff_write_constants(void);
 
 extern struct klp_patch klp_diff_patch;
 

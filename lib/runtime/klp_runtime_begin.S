@@ -12,5 +12,6 @@ klp_diff_\name\()_begin:
 	table funcs
 	table callbacks
 	table states
+	table constants
 
 	.section .note.GNU-stack, "", %progbits

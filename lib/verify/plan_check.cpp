@@ -26,6 +26,7 @@ class PlanCheck {
     check_functions();
     check_callbacks();
     check_states();
+    check_constants();
     for (const elf::Symbol& s : module_.symbols()) {
       check(!elf::parse_travel_name(s.name), "the reference {} was not converted", s.name);
     }
@@ -109,8 +110,23 @@ class PlanCheck {
           return r.target == diff::PlanRelocation::Target::klp;
         }));
       }
+      planned += static_cast<size_t>(std::count_if(object.constants.begin(), object.constants.end(), [](const auto& c) {
+        return c.variable.target == diff::PlanRelocation::Target::klp;
+      }));
     }
+    planned += writer_references();
     check(planned == klp_total_, "{} klp relocations, planned were {}", klp_total_, planned);
+  }
+
+  /// The klp relocations of lib/runtime's own code: only that of its writer of run-time constants has any.
+  size_t writer_references() const {
+    size_t result = 0;
+    for (const elf::Symbol* writer : module_.symbols_named(elf::kConstantsWriter)) {
+      if (!writer->is_defined() || writer->bind != elf::kStbGlobal) continue;
+      for (const elf::Relocation& r : writer->section->relocations)
+        result += r.symbol->place == elf::SymbolPlace::livepatch && r.symbol->name == kWriterCalls ? 1 : 0;
+    }
+    return result;
   }
 
   void check_functions() const {
@@ -165,6 +181,30 @@ class PlanCheck {
           planned.size());
   }
 
+  /// Each has its place in the code, its variable and the two sizes; the code there is checked with its function.
+  void check_constants() const {
+    std::multiset<std::string> planned, there;
+    for (const diff::PatchObject& object : plan_) {
+      for (const diff::PlanConstant& c : object.constants) {
+        const bool klp = c.variable.target == diff::PlanRelocation::Target::klp;
+        planned.insert(fmt::format("{}+{:#x} {} {} {}", object.symbols[c.symbol].name, c.offset,
+                                   klp ? elf::klp_symbol_name(c.variable.klp) : c.variable.name, c.size,
+                                   c.variable_size));
+      }
+    }
+    for (const elf::Section& s : module_.sections()) {
+      if (s.name != elf::kConstantsSection) continue;
+      for (uint64_t at = 0; at + elf::kConstantsEntrySize <= s.data.size(); at += elf::kConstantsEntrySize) {
+        const elf::Relocation* variable = field(s, at + 8);
+        there.insert(fmt::format("{} {} {} {}", place_at(s, at), variable == nullptr ? "?" : variable->symbol->name,
+                                 read_le<uint64_t>(s.data, at + 16), read_le<uint64_t>(s.data, at + 24)));
+      }
+    }
+    check(planned == there, "the table of run-time constants has {} entries that are not the {} planned ones",
+          there.size(), planned.size());
+    check(planned.empty() || writer_references() != 0, "nothing in the module writes its run-time constants");
+  }
+
   static const elf::Relocation* field(const elf::Section& s, uint64_t offset) {
     const auto found = std::find_if(s.relocations.begin(), s.relocations.end(),
                                     [&](const elf::Relocation& r) { return r.offset == offset; });
@@ -184,6 +224,20 @@ class PlanCheck {
     }
     return "?";
   }
+
+  /// Function and offset in it.
+  static std::string place_at(const elf::Section& s, uint64_t offset) {
+    const elf::Relocation* r = field(s, offset);
+    if (r == nullptr || !r->symbol->is_defined()) return "?";
+    const uint64_t value = r->symbol->value + static_cast<uint64_t>(r->addend);
+    for (const elf::Symbol* f : r->symbol->section->symbols) {
+      if (f->is_function() && f->value <= value && value - f->value < f->size)
+        return fmt::format("{}+{:#x}", f->name, value - f->value);
+    }
+    return "?";
+  }
+
+  static constexpr std::string_view kWriterCalls = ".klp.sym.vmlinux.text_poke_copy,0";
 
   const elf::ElfObject& module_;
   const std::vector<diff::PatchObject>& plan_;

@@ -337,6 +337,8 @@ class Build {
     link.name = name_;
     link.replace = options_.replace;
     link.pinned = std::any_of(plans_.begin(), plans_.end(), [](const diff::PatchObject& plan) { return plan.escapes; });
+    link.constants = std::any_of(plans_.begin(), plans_.end(),
+                                 [](const diff::PatchObject& plan) { return !plan.constants.empty(); });
     link.directory = directory;
     add_modinfo(link);
     for (const diff::PatchObject& plan : plans_) {

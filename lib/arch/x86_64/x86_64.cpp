@@ -67,6 +67,11 @@ std::vector<TableSpec> make_tables() {
     tables.push_back({.section = sites, .layouts = {{.size = 4, .fields = {0}}}});
   }
   tables.push_back({.section = "__mcount_loc", .layouts = {{.size = 8, .fields = {0}}}});
+  // runtime_const_ptr() and runtime_const_shift_right_32(): arch/x86/include/asm/runtime-const.h, Linux 6.11-6.12.
+  for (const auto& [section, size] : {std::pair<std::string_view, uint8_t>{"runtime_ptr_", 8}, {"runtime_shift_", 1}}) {
+    tables.push_back(
+        {.section = section, .layouts = {{.size = 4, .fields = {0}}}, .compared = true, .constant_size = size});
+  }
   // Sealing an ENDBR is decided from the references of one build: a carried function may be reached otherwise. Dropping
   // is always safe.
   for (const std::string_view dropped : {".ibt_endbr_seal", "__patchable_function_entries"}) {
