@@ -64,6 +64,7 @@ class UnitAnalysis {
       report_identity_findings();
     }
     result_.findings = explanations_->with_places(result_.findings);
+    if (result_.changed) report_left_out();
     return std::move(result_);
   }
 
@@ -118,22 +119,20 @@ class UnitAnalysis {
     chosen_ = diff::choose_roots(
         {&in_, &original_, &patched_, &patched_tables_, &correlation_, &changes_, identity, &marks_}, result_.findings);
     for (const Piece* removed : changes_.removed_functions)
-      add_function(*removed, "removed", false, 0, removed->size, 0, {"its code is gone: deleted, or nothing uses it any more"});
+      add_function(*removed, "removed", false, 0, removed->size, 0, {explanations_->why_gone(*removed, patched_)});
   }
 
   void report_data_changes() {
     for (const DataChange* change : chosen_.refused_data) {
       const Piece& piece = *change->patched;
       if (chosen_.anew.count(&piece) != 0) continue;
-      add_changed_data(piece, "stays as it is in the kernel", change->reason);
+      add_changed_data(piece, false, change->reason);
     }
   }
 
-  void add_changed_data(const Piece& piece, std::string_view what, const std::string& reason) {
-    std::vector<std::string> because = explanations_->of_data(piece.name(), reason);
-    if (!because.empty()) because[0] = fmt::format("{}: {}", what, because[0]);
-    result_.data.push_back(
-        {std::string(piece.name()), "changed", std::string(piece.section->name), piece.size, std::move(because)});
+  void add_changed_data(const Piece& piece, bool carried, const std::string& reason) {
+    result_.data.push_back({std::string(piece.name()), "changed", carried, std::string(piece.section->name), piece.size,
+                            explanations_->of_data(piece.name(), reason)});
   }
 
   /// Functions that a section of start-up calls refers to. The names of its entries hold counters and line numbers and
@@ -245,6 +244,7 @@ class UnitAnalysis {
     input.carried = close(patched_, patched_tables_, policy, chosen_.roots);
     name_replaced(input);
     check_carried(input.carried);
+    check_resized_data(input.carried);
     const bool escapes = find_escapes(patched_, policy, input.carried, in_.object, in_.unit, result_.findings);
     PlanResult planned = plan(input, result_.findings);
     report_missing_of_unused(input.carried, policy);
@@ -321,6 +321,33 @@ class UnitAnalysis {
     }
   }
 
+  /// The old value of changed data may stay, if the author says so; but code that was compiled for another size of it
+  /// would read and write beyond it.
+  void check_resized_data(const std::vector<Carried>& carried) {
+    std::map<std::string, std::string, std::less<>> used;  // the refused data's name, how it is used
+    for (const DataChange* change : chosen_.refused_data) {
+      if (change->original->size == change->patched->size || chosen_.anew.count(change->patched) != 0) continue;
+      for (const Carried& c : carried) {
+        if (refers_to(*c.piece, *change->patched))
+          used.emplace(change->patched->name(), fmt::format("; {} is compiled for the new size", c.piece->name()));
+      }
+    }
+    result_.findings.for_each([&](Finding& finding) {
+      const auto found = used.find(finding.symbol);
+      if (found == used.end() || finding.code != "changed-data") return;
+      finding.message += found->second;
+      finding.hint = "leave its type and size as they are: such code would go beyond the running kernel's";
+      finding.acceptable = false;
+    });
+  }
+
+  bool refers_to(const Piece& from, const Piece& to) const {
+    const auto relocations = patched_.relocations(from);
+    return std::any_of(relocations.begin(), relocations.end(), [&](const elf::Relocation& r) {
+      return patched_.arch().field_kind(r).width != 0 && patched_.resolve(r).piece == &to;
+    });
+  }
+
   void report_carried(const PlanInput& input) {
     std::unordered_map<const Piece*, const Carried*> by_piece;
     for (const Carried& c : input.carried) by_piece[c.piece] = &c;
@@ -344,12 +371,21 @@ class UnitAnalysis {
         const bool own = is_private_static(*piece) || is_constant_local(*piece);
         const auto anew = chosen_.anew.find(piece);
         if (anew == chosen_.anew.end())
-          result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new",
+          result_.data.push_back({std::string(piece->name()), own ? "bundled" : "new", true,
                                   std::string(piece->section->name), piece->size, because});
         else
-          add_changed_data(*piece, "a copy with the new content", anew->second);
+          add_changed_data(*piece, true, anew->second);
       }
     }
+  }
+
+  /// Functions and variables of this file that the patch changes and that are behind nothing in the module.
+  void report_left_out() {
+    std::set<std::string, std::less<>> told;
+    for (const FunctionReport& f : result_.functions) told.insert(f.name);
+    for (const DataReport& d : result_.data) told.insert(d.name);
+    for (const Finding& f : result_.findings.list()) told.insert(f.symbol);
+    result_.left_out = explanations_->left_out(told, in_.unit);
   }
 
   void add_function(const Piece& piece, const char* change, bool patched, uint64_t sympos, uint64_t old_size,

@@ -64,8 +64,9 @@ struct FunctionReport {
 
 struct DataReport {
   std::string name;
-  std::string change;  ///< changed; new: a variable that the kernel does not have; bundled: only its content matters
-                       ///< (strings, guards of messages), so that each function that uses it brings its own
+  std::string change;    ///< changed; new: a variable that the kernel does not have; bundled: only its content matters
+                         ///< (strings, guards of messages), so that each function that uses it brings its own
+  bool carried = false;  ///< the module has it; else the kernel's own stays as it is
   std::string section;
   uint64_t size = 0;
   std::vector<std::string> because;
@@ -82,6 +83,7 @@ struct UnitResult {
   std::vector<DataReport> data;
   std::map<std::string, size_t> special_entries;
   size_t klp_relocations = 0;
+  std::vector<std::string> left_out;  ///< changed functions and variables of the source that are behind nothing carried
   std::vector<OutsideCaller> outside;  ///< callers in other units that the plan relies on: they must be carried, too
   PatchObject plan;  ///< usable when findings have no refusal; empty functions and sections: nothing to carry
   Findings findings;

@@ -65,7 +65,7 @@ class Search {
     }
     if (causes_.empty()) look_at_calls();
     if (causes_.empty()) look_at_inlining();
-    if (causes_.empty()) causes_.push_back({nothing_found(), {}});
+    if (causes_.empty()) causes_.push_back({nothing_found(), {}, nullptr});
     if (causes_.size() > kMaxCauses) causes_.resize(kMaxCauses);
     return std::move(causes_);
   }
@@ -81,7 +81,7 @@ class Search {
 
   void add(const SourceDefinition& d, const std::string& what) {
     if (!told_.insert(&d).second) return;
-    causes_.push_back({fmt::format("{} {}", place_of(d), what), place_of(d)});
+    causes_.push_back({fmt::format("{} {}", place_of(d), what), place_of(d), &d});
   }
 
   /// By where the original has it: macros make functions of other names (SYSCALL_DEFINE). By name else.
@@ -218,7 +218,7 @@ class Search {
                                : count.second == 0 ? fmt::format("no longer inlines {}() into it", name)
                                                    : fmt::format("inlines {}() into it {} times instead of {}", name,
                                                                  count.second, count.first);
-      causes_.push_back({fmt::format("no line of it changes; the compiler {}", what), {}});
+      causes_.push_back({fmt::format("no line of it changes; the compiler {}", what), {}, nullptr});
       return;
     }
   }
@@ -284,6 +284,9 @@ const std::vector<Cause>& Explanations::causes(std::string_view function) const 
   const auto [at, is_new] = known_.try_emplace(plain_name(function));
   if (is_new && source_ != nullptr && !source_->empty())
     at->second = Search(*source_, by_name_, original_, patched_, types(), at->first).run();
+  if (is_new) {
+    for (const Cause& cause : at->second) named_.insert(cause.definition);
+  }
   return at->second;
 }
 
@@ -309,6 +312,33 @@ std::string Explanations::place_of_symbol(const std::string& name) const {
   const auto declared = patched_.functions.find(name);
   if (declared == patched_.functions.end()) return {};
   return fmt::format("{}:{}", declared->second.file, declared->second.line);
+}
+
+std::string Explanations::why_gone(const Piece& removed, const Pieces& patched) const {
+  const std::string name = plain_name(removed.name());
+  for (const Piece& piece : patched.all()) {
+    if (piece.kind == PieceKind::function && piece.symbol != nullptr && plain_name(piece.name()) == name)
+      return fmt::format("the compiler has made {} of it", piece.name());
+  }
+  for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
+    if (at->second->kind == Kind::function && at->second->first != 0)
+      return "still in the source, but inlined everywhere or not used";
+  }
+  return "deleted, or not used any more";
+}
+
+std::vector<std::string> Explanations::left_out(const std::set<std::string, std::less<>>& told,
+                                                const std::string& unit) const {
+  std::vector<std::string> result;
+  if (source_ == nullptr) return result;
+  const std::string stem = unit.substr(0, unit.rfind('.')) + ".c";
+  for (const SourceDefinition& d : *source_) {
+    const bool shown = d.kind == Kind::function || d.kind == Kind::other;
+    if (!shown || !is_changed(d) || d.name.empty() || d.first == 0 || !stem.ends_with(d.file)) continue;
+    if (named_.count(&d) != 0 || told.count(d.name) != 0) continue;
+    result.push_back(fmt::format("{} ({}{})", d.name, d.old_first == 0 ? "new, " : "", place_of(d)));
+  }
+  return result;
 }
 
 std::vector<std::string> Explanations::of_data(std::string_view name, const std::string& reason) const {

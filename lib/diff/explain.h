@@ -28,6 +28,7 @@ struct Cause {
   std::string text;   ///< a sentence without an end, the function being "it": "net/core/sock.c:120 changes sk_foo(),
                       ///< inlined here (line 431)"
   std::string place;  ///< "net/core/sock.c:120"; empty where no changed line was found
+  const SourceDefinition* definition = nullptr;  ///< that changes there
 };
 
 class Explanations {
@@ -48,6 +49,13 @@ class Explanations {
 
   /// Why a variable or table counts as changed: the lines, where they are known, then `reason`.
   std::vector<std::string> of_data(std::string_view name, const std::string& reason) const;
+
+  /// Why a function of the original is not in the patched object.
+  std::string why_gone(const Piece& removed, const Pieces& patched) const;
+
+  /// Changed functions and variables of `unit`'s own source file that no explanation so far names, but for those in
+  /// `told`: "nintendo_hid_suspend (new, drivers/hid/hid-nintendo.c:2366-2383)".
+  std::vector<std::string> left_out(const std::set<std::string, std::less<>>& told, const std::string& unit) const;
 
   /// The findings, each with the place of its symbol: the lines that the patch changes in it or for it, or else where
   /// it stands. Places that are there already stay.
@@ -72,6 +80,7 @@ class Explanations {
   TypesOnDemand read_types_;
   mutable std::optional<TypeBlame> types_;
   mutable std::map<std::string, std::vector<Cause>> known_;
+  mutable std::set<const SourceDefinition*> named_;  ///< by any cause
 };
 
 }  // namespace klp::diff

@@ -47,7 +47,8 @@ struct ReportFunction {
 
 struct ReportData {
   std::string name;
-  std::string change;  ///< "new", "changed", "removed", "bundled"
+  std::string change;    ///< "new", "changed", "removed", "bundled"
+  bool carried = false;  ///< in the module; else the kernel's own stays as it is
   std::string section;
   uint64_t size = 0;
   std::vector<std::string> because;
@@ -62,7 +63,7 @@ struct ReportUnit {
   uint64_t klp_relocations = 0;
   std::map<std::string, uint64_t> special_entries;   ///< kernel table -> entries carried
   std::map<std::string, uint64_t> deferred_entries;  ///< the same, processed when the patched module arrives
-  std::vector<std::string> notes;                    ///< how it was compiled (line marks), one sentence each
+  std::vector<std::string> notes;  ///< how it was compiled, what is not in the module; a sentence each
 };
 
 struct Report {

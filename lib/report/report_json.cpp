@@ -23,7 +23,8 @@ Json to_json(const ReportFunction& f) {
 }
 
 Json to_json(const ReportData& d) {
-  return {{"name", d.name}, {"change", d.change}, {"section", d.section}, {"size", d.size}, {"because", d.because}};
+  return {{"name", d.name},       {"change", d.change}, {"carried", d.carried},
+          {"section", d.section}, {"size", d.size},     {"because", d.because}};
 }
 
 Json to_json(const ReportUnit& u) {
@@ -119,7 +120,8 @@ void put_imports_and_tables(const elf::LivepatchContent& content, Json& json) {
 
 Json to_json(const HeaderReach& reach) {
   Json json = {{"reached", reach.units.size()}};
-  for (const char* result : {"names", "tokens", "equal", "changed", "kept", "refused"}) json[result] = reach.count(result);
+  for (const char* result : {"names", "tokens", "equal", "changed", "kept", "refused"})
+    json[result] = reach.count(result);
   json["units"] = Json::array();
   for (const HeaderReach::Unit& u : reach.units) {
     json["units"].push_back({{"unit", u.unit}, {"header", u.header}, {"result", u.result}});

@@ -56,8 +56,7 @@ class TextWriter {
   std::string summary() const {
     const std::string what = report_.module ? file_name(report_.module->file) : std::string("the patch");
     std::string text = fmt::format("{} replaces {}", what, counted(count_functions(true), "function"));
-    if (const uint64_t carried = count_functions(false))
-      text += fmt::format(" and carries {} more", with_thousands(carried));
+    if (const uint64_t carried = count_functions(false)) text += fmt::format(" and adds {}", with_thousands(carried));
     return text;
   }
 
@@ -108,9 +107,14 @@ class TextWriter {
   }
 
   /// What the reader sees of a function: whether the kernel runs this one instead of its own (whatever the reason), or
-  /// it only comes along. JSON tells changed, lifted, new and bundled apart; here the reason beside the name does.
+  /// it only comes along, or is not called by what is replaced any more. JSON tells changed, lifted, new and bundled
+  /// apart; here the reason beside the name does.
   static std::string_view word(const ReportFunction& f) {
-    return f.change == "removed" ? "removed" : f.patched ? "replaced" : "carried";
+    return f.change == "removed" ? "unused" : f.patched ? "replaced" : "added";
+  }
+
+  static std::string_view word(const ReportData& d) {
+    return !d.carried ? "kept old" : d.change == "changed" ? "copied" : "added";
   }
 
   static std::string reason(const ReportFunction& f) {
@@ -122,14 +126,16 @@ class TextWriter {
   void write_line_numbers() {
     const auto has_functions = [](const ReportUnit& unit) { return !unit.functions.empty(); };
     if (std::any_of(report_.units.begin(), report_.units.end(), has_functions))
-      out_ += "\nLine numbers are those of the patched source.\n";
+      out_ +=
+          "\nLine numbers are those of the patched source; of lines that are only taken out, that of the line behind "
+          "them.\n";
   }
 
   void write_identity(const ReportUnit& unit) {
     const ReportIdentity& identity = *unit.identity;
     const unsigned all = identity.matched + identity.different + identity.absent;
-    std::string line =
-        fmt::format("identity: {} of {} equal the shipped {}", identity.matched, counted(all, "function"), unit.object);
+    std::string line = fmt::format("identity: {} of {}, compiled from the unpatched source, equal the shipped {}",
+                                   identity.matched, counted(all, "function"), unit.object);
     if (identity.different != 0) line += fmt::format(", {} differ", identity.different);
     if (identity.absent != 0) line += fmt::format(", {} not there", identity.absent);
     out_ += wrapped("  ", line);
@@ -142,7 +148,7 @@ class TextWriter {
       if (f.patched == patched && !f.because.empty()) alike[{f.change, f.because[0]}].push_back(&f);
     }
     for (const ReportFunction& f : unit.functions) {
-      if (f.patched != patched) continue;
+      if (f.patched != patched || is_counted_only(f)) continue;
       const auto group = f.because.empty() ? alike.end() : alike.find({f.change, f.because[0]});
       if (verbose_ || group == alike.end() || group->second.size() < kManyAlike)
         write_function(f);
@@ -150,6 +156,9 @@ class TextWriter {
         write_group(group->second);
     }
   }
+
+  /// A function and its unlikely part are one to the reader.
+  bool is_counted_only(const ReportFunction& f) const { return !verbose_ && !f.patched && f.name.ends_with(".cold"); }
 
   /// A changed header may be behind dozens of functions: one line says so, and their names follow.
   void write_group(const std::vector<const ReportFunction*>& functions) {
@@ -192,13 +201,19 @@ class TextWriter {
       else
         write_data(data);
     }
+    const auto cold = std::count_if(unit.functions.begin(), unit.functions.end(),
+                                    [&](const ReportFunction& f) { return is_counted_only(f); });
+    std::string text;
+    if (cold != 0) text = counted(static_cast<uint64_t>(cold), ".cold part", ".cold parts");
     if (bundled != 0)
-      out_ += fmt::format("  and {} of these functions (strings, guards of messages and the like; -v lists them)\n",
+      text += fmt::format("{}{}", text.empty() ? "" : ", ",
                           counted(bundled, "constant or private static", "constants and private statics"));
+    if (!text.empty()) out_ += wrapped("  with ", text + " of these functions (-v lists them)");
   }
 
   void write_data(const ReportData& data) {
-    write_reason(padded("data", kChangeColumn), data.name, data.because.empty() ? "" : data.because[0]);
+    write_reason(padded(std::string(word(data)), kChangeColumn), data.name,
+                 data.because.empty() ? "" : data.because[0]);
     if (!verbose_) return;
     out_ += fmt::format("{}{}, {} bytes\n", indent(), data.section.empty() ? "data" : data.section, data.size);
     write_chain(data.because);

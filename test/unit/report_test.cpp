@@ -36,8 +36,8 @@ Report sample() {
                             "fs/proc/meminfo.c",
                             25,
                             {"called by meminfo_proc_show", "inlined there before"}});
-  unit.data.push_back({"counter", "new", ".bss.counter", 8, {"used by meminfo_proc_show"}});
-  unit.data.push_back({"__func__.3", "bundled", ".rodata", 9, {"used by meminfo_proc_show"}});
+  unit.data.push_back({"counter", "new", true, ".bss.counter", 8, {"used by meminfo_proc_show"}});
+  unit.data.push_back({"__func__.3", "bundled", true, ".rodata", 9, {"used by meminfo_proc_show"}});
   unit.klp_relocations = 14;
   unit.special_entries = {{"__bug_table", 2}, {".altinstructions", 1}};
   report.units.push_back(unit);
@@ -113,11 +113,12 @@ TEST_CASE("JSON survives bytes that are no UTF-8, and missing parts", "[report]"
 
 TEST_CASE("text of a livepatch that was made", "[report]") {
   const std::string text = report_text(sample(), false);
-  CHECK(lines(text)[0] == "ok: livepatch-fix.ko replaces 1 function and carries 1 more");
+  CHECK(lines(text)[0] == "ok: livepatch-fix.ko replaces 1 function and adds 1");
   CHECK_THAT(text, Contains("out/livepatch-fix.ko, 34,120 bytes"));
-  CHECK_THAT(text, Contains("identity: 12 of 13 functions equal the shipped vmlinux, 1 not there"));
+  CHECK_THAT(text,
+             Contains("identity: 12 of 13 functions, compiled from the unpatched source, equal the shipped vmlinux"));
   CHECK_THAT(text, Contains("show_val_kb (no. 2 of its name)"));
-  CHECK_THAT(text, Contains("and 1 constant or private static of these functions"));
+  CHECK_THAT(text, Contains("with 1 constant or private static of these functions"));
   CHECK_THAT(text, Contains("14 references"));
   CHECK_THAT(text, Contains("__bug_table 2"));
   CHECK_THAT(text, Contains("note: line-only"));
@@ -145,14 +146,14 @@ TEST_CASE("many functions of one reason are one line and their names", "[report]
   CHECK_THAT(report_text(report, false, true), !Contains("4 functions"));
 }
 
-TEST_CASE("the list says replaced and carried, as the headline does", "[report]") {
+TEST_CASE("the list says replaced and added, as the headline does", "[report]") {
   Report report = sample();
   report.units[0].functions.push_back({"caller", "lifted", true, 0, 1, 1, "", 0, {"calls f, which changed"}});
   report.units[0].functions.push_back({"gone", "removed", false, 0, 1, 0, "", 0, {"no longer there"}});
   std::string text = report_text(report, false);
-  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions and carries 1 more\n"));
-  for (const char* line : {"  replaced  meminfo_proc_show ", "  carried   show_val_kb ", "  removed   gone ",
-                           "  data      counter ", " unchanged itself, but calls f, which changed\n"})
+  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions and adds 1\n"));
+  for (const char* line : {"  replaced  meminfo_proc_show ", "  added     show_val_kb ", "  unused    gone ",
+                           "  added     counter ", " unchanged itself, but calls f, which changed\n"})
     CHECK_THAT(text, Contains(line));
   CHECK_THAT(text, Contains("Line numbers are those of the patched source"));
   report.outcome = Outcome::refused;

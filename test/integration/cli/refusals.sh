@@ -8,6 +8,11 @@ refused changed-data "$work/ops.patch"
 expect_output "changed-data: socket_file_ops, net/socket\.o, vmlinux"
 expect_output "a copy cannot take its place: .*sock_from_file\+0x"
 
+say "a variable that replaced code takes for larger than it is: nobody can accept that"
+edit grown net/socket.c 's/(net_families\[NPROTO)\]( __read_mostly)/\1 + 1]\2/; s/ops->family >= NPROTO/ops->family > NPROTO/'
+refused changed-data "$work/grown.patch" --accept changed-data
+expect_output "net_families, .*size 376 instead of 368 bytes; sock_register is compiled for the new size"
+
 say "a function that ran at boot"
 edit init fs/proc/meminfo.c 's/proc_create_single\("meminfo", 0,/proc_create_single("meminfo", 0400,/'
 refused init-code "$work/init.patch"
