@@ -1,11 +1,12 @@
 // apt does the network, the signatures and the resuming. It is given a configuration file of its own, with its cache
 // and, where the system's lists do not do, its lists in our directory; hooks of the system are cleared, because they
-// may delete files.
+// may delete files. Other suites and architectures are a list of sources of our own: the system's are never changed.
 #include "kernel/apt.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <sstream>
 
 #include "support/files.h"
 #include "support/log.h"
@@ -52,6 +53,14 @@ std::string tail(const std::string& output) {
   throw Error(fmt::format("{}:\n{}", what, tail(output)),
               "check the network and the package sources (apt-get update must work); what is already fetched is kept");
 }
+
+/// True when apt says that the package is not (or no longer) where the lists say.
+bool gone(const std::string& output) {
+  return output.find("404 ") != std::string::npos || output.find("was not found") != std::string::npos ||
+         output.find("Unable to locate") != std::string::npos;
+}
+
+constexpr size_t kKnownSuites = 4;
 
 }  // namespace
 
@@ -118,32 +127,77 @@ std::vector<PackageVersion> parse_package_records(std::string_view text) {
   return records;
 }
 
-Apt::Apt(fs::path state) : state_(std::move(state)) {
-  for (const char* part : {"lists/partial", "cache/archives/partial"}) {
-    std::error_code error;
-    fs::create_directories(state_ / part, error);
-    check(!error, "cannot make {}: {}", (state_ / part).string(), error.message());
+Apt::Apt(fs::path state, std::vector<std::string> suites, std::string architecture)
+    : state_(std::move(state)), architecture_(std::move(architecture)) {
+  for (const std::string codename : {"bookworm", "bullseye"}) {
+    suites_.push_back(codename);
+    suites_.push_back(codename + "-security");
   }
-  write_configuration();
+  for (std::string& suite : suites) {
+    if (std::find(suites_.begin(), suites_.end(), suite) == suites_.end()) suites_.push_back(std::move(suite));
+  }
+  if (architecture_.empty())
+    write_configuration();
+  else
+    use_more_lists();
+}
+
+/// "system", "private", "suites+trixie-backports"; also the name of the configuration file and of apt's caches, for apt
+/// makes a cache anew when the lists it was made from are others.
+std::string Apt::set_name() const {
+  if (lists_ == Lists::system) return "system";
+  if (lists_ == Lists::sources) return "private";
+  std::string name = "suites";
+  for (size_t i = kKnownSuites; i < suites_.size(); ++i) name += "+" + suites_[i];
+  return architecture_.empty() ? name : name + "+" + architecture_;
+}
+
+fs::path Apt::configuration() const {
+  return state_ / (set_name() + ".conf");
 }
 
 void Apt::write_configuration() const {
+  const std::string name = set_name();
+  // The lists of the system's sources lie in `state` itself.
+  const fs::path own = lists_ == Lists::suites ? state_ / name : state_;
+  for (const fs::path& part : {own / "lists/partial", state_ / "cache/archives/partial"}) {
+    std::error_code error;
+    fs::create_directories(part, error);
+    check(!error, "cannot make {}: {}", part.string(), error.message());
+  }
   std::string text =
       "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n"
       "APT::Sandbox::User \"root\";\nAcquire::Retries \"2\";\nAcquire::http::Timeout \"30\";\nAcquire::https::Timeout "
       "\"30\";\n";
-  // Two configurations, two caches: apt makes one anew when the lists it was made from are others.
-  const char* kind = private_lists_ ? "private" : "system";
   text += fmt::format(
       "Dir::Cache \"{}\";\nDir::Cache::pkgcache \"{}.pkgcache\";\nDir::Cache::srcpkgcache \"{}.srcpkgcache\";\n",
-      (state_ / "cache").string(), kind, kind);
-  if (private_lists_) text += fmt::format("Dir::State \"{}\";\n", state_.string());
-  const fs::path file = state_ / (private_lists_ ? "private.conf" : "system.conf");
-  if (!fs::exists(file) || read_file(file) != text) write_file_atomically(file, text);
+      (state_ / "cache").string(), name, name);
+  if (lists_ != Lists::system) text += fmt::format("Dir::State \"{}\";\n", own.string());
+  if (lists_ == Lists::suites) {
+    const fs::path sources = own / "suites.sources";
+    const std::string wanted = suite_sources();
+    if (!fs::exists(sources) || read_file(sources) != wanted) write_file_atomically(sources, wanted);
+    text += fmt::format("Dir::Etc::sourcelist \"{}\";\nDir::Etc::sourceparts \"/dev/null\";\n", sources.string());
+  }
+  if (!architecture_.empty())
+    text += fmt::format("APT::Architecture \"{0}\";\n#clear APT::Architectures;\nAPT::Architectures {{ \"{0}\"; }};\n",
+                        architecture_);
+  if (!fs::exists(configuration()) || read_file(configuration()) != text) write_file_atomically(configuration(), text);
+}
+
+std::string Apt::suite_sources() const {
+  RunOptions options;
+  options.merge_output = false;
+  const std::string known = run_checked(
+      {"apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(ORIGIN)", "Created-By: Packages"}, options);
+  const std::string text = suite_sources_text(known, suites_);
+  if (!text.empty()) return text;
+  throw Error("the system's package sources name no Debian mirror, so the suites of other kernels cannot be read",
+              "add Debian's main archive and its -security archive to the sources (/etc/apt/sources.list.d)");
 }
 
 std::vector<std::string> Apt::command(const std::string& program) const {
-  return {program, "-c", (state_ / (private_lists_ ? "private.conf" : "system.conf")).string(), "-q"};
+  return {program, "-c", configuration().string(), "-q"};
 }
 
 std::vector<PackageVersion> Apt::versions(const std::string& package) const {
@@ -174,15 +228,20 @@ std::vector<std::string> Apt::names(const std::string& prefix) const {
   return found;
 }
 
-bool Apt::use_private_lists() {
-  if (private_lists_) return false;
-  private_lists_ = true;
+bool Apt::use_more_lists() {
+  if (lists_ == Lists::suites) return false;
+  lists_ = lists_ == Lists::system && architecture_.empty() ? Lists::sources : Lists::suites;
   write_configuration();
+  update_lists();
+  return true;
+}
+
+void Apt::update_lists() {
   const FileLock lock(state_ / "lock");
-  const fs::path stamp = state_ / "updated";
+  const fs::path stamp = lists_ == Lists::suites ? state_ / set_name() / "updated" : state_ / "updated";
   std::error_code error;
   const auto age = fs::file_time_type::clock::now() - fs::last_write_time(stamp, error);
-  if (!error && age < std::chrono::hours(1)) return true;
+  if (!error && age < std::chrono::hours(1)) return;
   Progress step("updating package lists");
   std::vector<std::string> line = command("apt-get");
   line.push_back("update");
@@ -193,7 +252,6 @@ bool Apt::use_private_lists() {
   } else if (versions("linux-base").empty()) {
     fail_apt("cannot fetch the package lists", result.output, state_);
   }
-  return true;
 }
 
 void Apt::fetch_once(const PackageVersion& wanted, const fs::path& directory) {
@@ -203,11 +261,16 @@ void Apt::fetch_once(const PackageVersion& wanted, const fs::path& directory) {
   RunOptions options;
   options.directory = directory;
   RunResult result = run(line, options);
-  const bool gone =
-      result.output.find("404 ") != std::string::npos || result.output.find("was not found") != std::string::npos;
-  if (result.status != 0 && gone && use_private_lists()) {
-    line[2] = command("apt-get")[2];
+  while (result.status != 0 && gone(result.output) && use_more_lists()) {
+    line[2] = configuration().string();
     result = run(line, options);
+  }
+  if (result.status != 0 && gone(result.output)) {
+    throw Error(
+        fmt::format("{} {} is in the package lists, but the server does not have it (any more):\n{}", wanted.package,
+                    wanted.version, tail(result.output)),
+        "ask for another release (`klp-diff kernel show` names them when the release is unknown), or for this one "
+        "from another mirror");
   }
   if (result.status != 0 && result.output.find("Hash Sum mismatch") == std::string::npos) {
     fail_apt(fmt::format("cannot download {} {}", wanted.package, wanted.version), result.output, directory);
@@ -234,6 +297,30 @@ fs::path Apt::download(const PackageVersion& wanted, const fs::path& directory) 
   throw Error(
       fmt::format("{} {} came broken twice: its SHA-256 is not {}", wanted.package, wanted.version, wanted.sha256),
       "a proxy or mirror delivers a wrong file; try another mirror, or later");
+}
+
+std::string suite_sources_text(const std::string& system_sources, const std::vector<std::string>& suites) {
+  std::string main, security;
+  std::istringstream in(system_sources);
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string uri, release, origin;
+    words >> uri >> release >> origin;
+    if (origin != "Debian" && !(origin.starts_with('$') && uri.find("/debian") != std::string::npos)) continue;
+    std::string& mirror = release.ends_with("-security") ? security : main;
+    if (mirror.empty()) mirror = uri;
+  }
+  if (main.empty() || security.empty()) return {};
+  constexpr const char* keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+  std::error_code error;
+  std::string text;
+  for (const std::string& suite : suites) {
+    // The lists of a suite that has been retired are never signed anew.
+    text += fmt::format("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nCheck-Valid-Until: no\n",
+                        suite.ends_with("-security") ? security : main, suite);
+    text += fs::exists(keyring, error) ? fmt::format("Signed-By: {}\n\n", keyring) : "\n";
+  }
+  return text;
 }
 
 }  // namespace klp::kernel

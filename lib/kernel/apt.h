@@ -31,11 +31,16 @@ bool tells_full_disk(std::string_view output);
 void check_disk_space(std::string_view what, std::string_view output, const std::filesystem::path& directory);
 
 /// Errors of all members: apt is missing; interruption.
+///
+/// Three sets of package lists, each larger than the one before: the system's own, as they are; those of the system's
+/// sources, fetched anew; and those of suites, whose addresses are the mirrors of the system's sources.
 class Apt {
  public:
   /// `state` is where private lists and apt's cache live; made when missing. The system's lists are read until
-  /// use_private_lists() was called.
-  explicit Apt(std::filesystem::path state);
+  /// use_more_lists() was called. `suites` are asked for beside the known ones (bookworm, bullseye and their
+  /// -security); `architecture` is Debian's name for it (empty: the system's own); of another one only the suites are
+  /// read.
+  explicit Apt(std::filesystem::path state, std::vector<std::string> suites = {}, std::string architecture = {});
 
   /// All downloadable versions of a package, newest first; none when the lists do not know it.
   std::vector<PackageVersion> versions(const std::string& package) const;
@@ -43,21 +48,34 @@ class Apt {
   /// The package names that begin with `prefix`.
   std::vector<std::string> names(const std::string& prefix) const;
 
-  /// Fetches the lists of the system's sources into `state` (when the ones there are older than an hour) and reads
-  /// those from now on. Returns false when that was done before. Errors: no network, disk full.
-  bool use_private_lists();
+  /// Goes on to the next set of lists and fetches it (when the ones there are older than an hour). Returns false when
+  /// there is no further one. Errors: no network, disk full.
+  bool use_more_lists();
 
   /// Downloads `wanted` into `directory` and returns its path. A file that is already there and whole is kept; one
   /// whose SHA-256 is wrong is fetched once again. Errors: no network, disk full, wrong twice; no longer on the server.
   std::filesystem::path download(const PackageVersion& wanted, const std::filesystem::path& directory);
 
  private:
+  enum class Lists { system, sources, suites };
+
   std::vector<std::string> command(const std::string& program) const;
+  std::string set_name() const;
+  std::filesystem::path configuration() const;
   void write_configuration() const;
+  std::string suite_sources() const;
+  void update_lists();
   void fetch_once(const PackageVersion& wanted, const std::filesystem::path& directory);
 
   std::filesystem::path state_;
-  bool private_lists_ = false;
+  std::vector<std::string> suites_;
+  std::string architecture_;
+  Lists lists_ = Lists::system;
 };
+
+/// deb822 text for the suites, from the lines "URI RELEASE ORIGIN" that apt says of the system's sources: -security
+/// suites from the first URI of such a one of origin Debian, the others from that of the first other one. apt does not
+/// know the origin of lists that were never fetched ("$(ORIGIN)"). Empty when there is no such URI.
+std::string suite_sources_text(const std::string& system_sources, const std::vector<std::string>& suites);
 
 }  // namespace klp::kernel

@@ -13,6 +13,7 @@
 #include "kernel/index.h"
 #include "kernel/prepare.h"
 #include "kernel/store.h"
+#include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/progress.h"
 #include "support/run.h"
@@ -143,7 +144,7 @@ Kernel collect(const KernelSelection& selection, const std::optional<Kernel>& ba
   }
   kernel.name = kernel.release;
   const Compiler compiler = compiler_of(KernelConfig::read(kernel.config));
-  kernel.compiler = compiler.program;
+  kernel.compiler = choose_compiler(compiler, selection.toolchain_root);
   kernel.compiler_text = compiler.text;
   if (base && base->release == kernel.release) {
     kernel.image = base->image;
@@ -157,6 +158,7 @@ std::string paths_key(const Kernel& kernel) {
   for (const fs::path* path : {&kernel.source, &kernel.config, &kernel.symvers, &kernel.vmlinux, &kernel.modules}) {
     text += path->string() + "\n";
   }
+  if (fs::path(kernel.compiler).has_parent_path()) text += kernel.compiler + "\n";  // it is part of what is prepared
   return sha256_hex(text).substr(0, 16);
 }
 
@@ -170,7 +172,7 @@ std::string contents_key(const Kernel& kernel) {
 void make_copy(Kernel& kernel, const fs::path& directory, const fs::path& original, const std::string& contents) {
   remove_tree(directory);
   make_directories(kernel.cache);
-  check_build_tools(kernel.compiler);
+  check_build_tools();
   try {
     copy_source(original, kernel.source);
     prepare_tree(kernel);

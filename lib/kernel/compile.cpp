@@ -103,7 +103,9 @@ class Compilation {
       outcome.unit.unit = units[i];
       outcome.unit.patched = place.string() + ".patched";
       const fs::path original = place.string() + ".original";
-      bool good = replay(*units[i], state_.source, state_.source, original, {}, ReplayOutput::preprocessed).good;
+      bool good = replay(*units[i], state_.source, state_.source, original, {}, ReplayOutput::preprocessed,
+                         state_.kernel.compiler)
+                      .good;
       good = good && (compile_in(state_.marked, outcome, ReplayOutput::preprocessed).good ||
                       compile_in(state_.patched, outcome, ReplayOutput::preprocessed).good);
       see(i, good ? read_file(original) : "", good ? read_file(outcome.unit.patched) : "");
@@ -125,7 +127,8 @@ class Compilation {
   }
 
   ReplayResult replay_original(const Unit& unit, const fs::path& object) const {
-    return replay(unit, state_.source, state_.source, object, {}, ReplayOutput::object, options_.launcher);
+    return replay(unit, state_.source, state_.source, object, {}, ReplayOutput::object,
+                  compiler_words(options_.launcher, state_.kernel.compiler));
   }
 
   void compile_original(CompiledUnit& compiled) {
@@ -181,8 +184,9 @@ class Compilation {
     for (int round = 0; round < kRounds; ++round) {
       throw_if_interrupted();
       std::shared_lock shared(state_.trees);
+      const std::string launcher = output == ReplayOutput::object ? options_.launcher : std::string();
       ReplayResult result = replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched,
-                                   author_headers_, output, output == ReplayOutput::object ? options_.launcher : "");
+                                   author_headers_, output, compiler_words(launcher, state_.kernel.compiler));
       const std::vector<std::string> missed = missed_changes(tree, result.dependencies);
       shared.unlock();
       if (missed.empty()) return result;

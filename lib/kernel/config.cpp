@@ -31,10 +31,12 @@ std::string package_version(const std::string& text) {
 
 std::string install_hint(const Compiler& compiler) {
   const std::string version = package_version(compiler.text);
-  if (version.empty())
-    return fmt::format("install the compiler that calls itself '{}' as {}", compiler.text, compiler.program);
-  return fmt::format("apt-get install {} (version {}), from the distribution that built this kernel", compiler.program,
-                     version);
+  const std::string program = std::filesystem::path(compiler.program).filename().string();
+  if (version.empty()) return fmt::format("install the compiler that calls itself '{}' as {}", compiler.text, program);
+  return fmt::format(
+      "apt-get install {} (version {}), from the distribution that built this kernel; or unpack it into "
+      "a directory for --toolchain-root, as `klp-diff kernel fetch` does by itself",
+      program, version);
 }
 
 }  // namespace
@@ -109,28 +111,30 @@ void check_same_config(const KernelConfig& expected, const KernelConfig& found, 
       "installed");
 }
 
-void check_supported(const KernelConfig& config, std::string_view kernel) {
-  if (config.value("LIVEPATCH") != "y") {
-    throw Error(fmt::format("{}: its config does not set CONFIG_LIVEPATCH, so this kernel loads no livepatch", kernel),
-                "choose a kernel that is built with CONFIG_LIVEPATCH=y");
-  }
-  struct Unsupported {
-    const char* symbol;
-    const char* reason;
-  };
-  constexpr std::array<Unsupported, 6> unsupported = {{
+std::vector<std::string> unsupported(const KernelConfig& config) {
+  std::vector<std::string> reasons;
+  if (config.value("LIVEPATCH") != "y")
+    reasons.emplace_back("its config does not set CONFIG_LIVEPATCH, so this kernel loads no livepatch");
+  constexpr std::pair<const char*, const char*> harmful[] = {
       {"RANDSTRUCT", "structure layouts are randomised"},
       {"GCC_PLUGIN_RANDSTRUCT", "structure layouts are randomised"},
       {"GCC_PLUGIN_LATENT_ENTROPY", "the plugin puts random values into every function"},
       {"LD_DEAD_CODE_DATA_ELIMINATION", "the linker drops functions, so an object does not show what the kernel has"},
       {"LTO", "code is generated at the link, so an object cannot be compared"},
       {"LTO_CLANG", "code is generated at the link, so an object cannot be compared"},
-  }};
-  for (const Unsupported& entry : unsupported) {
-    if (!config.is_set(entry.symbol)) continue;
-    throw Error(fmt::format("{}: its config sets CONFIG_{}: {}", kernel, entry.symbol, entry.reason),
-                "klp-diff cannot make livepatches for such a kernel");
+  };
+  for (const auto& [symbol, reason] : harmful) {
+    if (config.is_set(symbol)) reasons.push_back(fmt::format("its config sets CONFIG_{}: {}", symbol, reason));
   }
+  return reasons;
+}
+
+void check_supported(const KernelConfig& config, std::string_view kernel) {
+  const std::vector<std::string> reasons = unsupported(config);
+  if (reasons.empty()) return;
+  throw Error(fmt::format("{}: {}", kernel, fmt::join(reasons, "; ")),
+              config.value("LIVEPATCH") == "y" ? "klp-diff cannot make livepatches for such a kernel"
+                                               : "choose a kernel that is built with CONFIG_LIVEPATCH=y");
 }
 
 Compiler compiler_of(const KernelConfig& config) {
@@ -152,12 +156,13 @@ void check_compiler(const Compiler& compiler) {
   }
   RunOptions options;
   options.merge_output = false;
-  const std::string output = run_checked({compiler.program, "--version"}, options);
-  const std::string line = output.substr(0, output.find('\n'));
-  if (line == compiler.text) return;
-  throw Error(fmt::format("compiler-mismatch: the kernel was built by '{}', but {} here is '{}'", compiler.text,
-                          compiler.program, line),
-              install_hint(compiler));
+  const RunResult result = run({compiler.program, "--version"}, options);
+  const std::string line = result.output.substr(0, result.output.find('\n'));
+  if (result.status == 0 && line == compiler.text) return;
+  throw Error(
+      fmt::format("compiler-mismatch: the kernel was built by '{}', but {} here {}", compiler.text, compiler.program,
+                  result.status == 0 ? fmt::format("is '{}'", line) : "does not run: " + result.error_output),
+      install_hint(compiler));
 }
 
 }  // namespace klp::kernel

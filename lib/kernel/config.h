@@ -34,6 +34,10 @@ std::vector<std::string> differences(const KernelConfig& from, const KernelConfi
 /// Throws Error "config-mismatch: ..." when there are any; `what` says which configs are compared.
 void check_same_config(const KernelConfig& expected, const KernelConfig& found, std::string_view what);
 
+/// What in the config keeps such a kernel from being livepatched, one sentence each: CONFIG_LIVEPATCH unset, or what
+/// makes the result wrong (structure layout randomisation, latent entropy, dead code elimination, LTO).
+std::vector<std::string> unsupported(const KernelConfig& config);
+
 /// Throws Error when livepatching such a kernel cannot work (CONFIG_LIVEPATCH unset) or cannot be done right (structure
 /// layout randomisation, latent entropy, dead code elimination, LTO).
 void check_supported(const KernelConfig& config, std::string_view kernel);

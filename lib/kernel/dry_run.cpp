@@ -1,5 +1,6 @@
 // `make -n` prints each recipe as one line: traps, the command, then fixdep with the command once more. The command
-// stands after the last trap. Which objects a module has is said by the recipe of its .mod file.
+// stands after the last trap. Which objects a module has is said by the recipe of its .mod file. Kernels before 5.16
+// run objtool in a recipe of its own, which follows the compiler's.
 #include "kernel/dry_run.h"
 
 #include <algorithm>
@@ -84,19 +85,38 @@ std::string_view command_of_line(std::string_view line) {
   return command;
 }
 
-/// "printf '%s\n'  a.o b.o | awk '... print("DIR/"$0) }' > DIR/NAME.mod": each object of the module NAME.
+/// Notes the module for each object: `objects` are words, `prefix` stands before each of them.
+void add_module(std::string_view objects, std::string_view prefix, std::string_view file,
+                std::map<std::string, std::vector<std::string>>& modules) {
+  const std::string name = kernel_spelling(fs::path(trimmed(file)).stem().string());
+  for (std::string_view object : split_words(objects))
+    modules[normal_path(std::string(prefix) + std::string(object))].push_back(name);
+}
+
+/// The recipe of DIR/NAME.mod: "printf '%s\n'  a.o b.o | awk '... print("DIR/"$0) }' > DIR/NAME.mod", before 5.19
+/// "{ echo  DIR/a.o DIR/b.o;  echo; } > DIR/NAME.mod".
 void parse_module(std::string_view command, std::map<std::string, std::vector<std::string>>& modules) {
-  constexpr std::string_view start = "printf '%s\\n' ", print = "print(\"";
-  const size_t pipe = command.find(" | awk "), prefix = command.find(print), target = command.rfind("> ");
-  if (command.substr(0, start.size()) != start || pipe == command.npos || prefix == command.npos ||
-      target == command.npos)
+  constexpr std::string_view start = "printf '%s\\n' ", old_start = "{ echo ", print = "print(\"";
+  const size_t target = command.rfind("> ");
+  if (target == command.npos) return;
+  if (command.starts_with(old_start)) {
+    const std::string_view objects = command.substr(old_start.size(), command.find(';') - old_start.size());
+    add_module(objects, "", command.substr(target + 2), modules);
     return;
-  const std::string_view directory =
-      command.substr(prefix + print.size(), command.find('"', prefix + print.size()) - prefix - print.size());
-  const std::string name = kernel_spelling(fs::path(trimmed(command.substr(target + 2))).stem().string());
-  for (std::string_view object : split_words(command.substr(start.size(), pipe - start.size()))) {
-    modules[normal_path(std::string(directory) + std::string(object))].push_back(name);
   }
+  const size_t pipe = command.find(" | awk "), prefix = command.find(print);
+  if (!command.starts_with(start) || pipe == command.npos || prefix == command.npos) return;
+  const size_t text = prefix + print.size();
+  add_module(command.substr(start.size(), pipe - start.size()), command.substr(text, command.find('"', text) - text),
+             command.substr(target + 2), modules);
+}
+
+/// "./tools/objtool/objtool orc generate ... a.o", a recipe of its own: a part of the unit's command.
+void add_objtool(std::string_view command, std::map<std::string, Unit>& units) {
+  const std::string text = trimmed(command);
+  if (!text.starts_with("./tools/objtool/objtool ") && !text.starts_with("tools/objtool/objtool ")) return;
+  const auto unit = units.find(normal_path(text.substr(text.rfind(' ') + 1)));
+  if (unit != units.end()) unit->second.command += " ; " + text;
 }
 
 /// The unit of a .cmd file ("cmd_kernel/bounds.s := gcc-12 ..."); make's doubled '$' are made single.
@@ -189,6 +209,8 @@ DryRun parse_dry_run(std::string_view output) {
       result.units[unit.unit] = std::move(unit);
     else if (command.ends_with(".mod"))
       parse_module(command, modules);
+    else if (command.find("tools/objtool/objtool") != command.npos)
+      add_objtool(command, result.units);
     else if (is_generated_source(target))
       result.generated.push_back(target);
   }
@@ -211,7 +233,7 @@ DryRun dry_run(const Kernel& kernel) {
   if (found.units.size() < 100) {
     throw Error(fmt::format("kbuild shows only {} compile commands for {}:\n{}", found.units.size(), kernel.name,
                             result.error_output.substr(0, 2000)),
-                "the source tree is not one that klp-diff can read (Linux 5.19 or later is needed)");
+                "the source tree is not one that klp-diff can read (Linux 5.10 or later is needed)");
   }
   add_prepared_units(kernel.source, found.units);
   return found;

@@ -1,9 +1,6 @@
 // Fetching a Debian kernel: settle on the packages, then a row of steps that each leave either nothing or a whole
-// directory and a stamp. The image comes first: it is small, and its config says whether the kernel can be patched and
-// by which compiler, before the large packages are downloaded.
-#include <algorithm>
-#include <regex>
-
+// directory and a stamp. The headers come first of all: they are small, and hold the config, which says whether the
+// kernel can be patched and by which compiler, before the large packages are downloaded.
 #include "elf/btf.h"
 #include "kernel/apt.h"
 #include "kernel/config.h"
@@ -11,6 +8,8 @@
 #include "kernel/kernel.h"
 #include "kernel/prepare.h"
 #include "kernel/store.h"
+#include "kernel/survey.h"
+#include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/log.h"
 #include "support/progress.h"
@@ -18,107 +17,6 @@
 
 namespace klp::kernel {
 namespace {
-
-using Packages = std::map<std::string, PackageVersion>;
-
-struct DebianName {
-  std::string series;   ///< "6.1"
-  std::string flavour;  ///< "cloud-amd64"
-  std::string release;  ///< "6.1.0-56-cloud-amd64"; empty: the newest of series and flavour
-};
-
-DebianName parse_name(const std::string& name) {
-  static const std::regex newest("debian:(\\d+\\.\\d+)-([a-z][a-z0-9-]*)");
-  static const std::regex exact(
-      "debian:((\\d+\\.\\d+)\\.\\d+(?:-\\d+|\\+[a-z0-9]+)(?:~?[a-z0-9.+~]*)-([a-z][a-z0-9-]*))");
-  std::smatch match;
-  if (std::regex_match(name, match, newest)) return {match[1], match[2], {}};
-  if (std::regex_match(name, match, exact)) return {match[2], match[3], match[1]};
-  throw Error(
-      fmt::format("'{}' is not the name of a kernel that can be fetched", name),
-      "names look like debian:6.1.0-56-cloud-amd64, debian:6.1-cloud-amd64 (the newest of 6.1) or debian:6.1-amd64");
-}
-
-/// The version of `package` that equals `version`, if the lists have it.
-std::optional<PackageVersion> find_version(const Apt& apt, const std::string& package, const std::string& version) {
-  for (const PackageVersion& candidate : apt.versions(package)) {
-    if (candidate.version == version) return candidate;
-  }
-  return std::nullopt;
-}
-
-std::string common_headers(const PackageVersion& headers) {
-  static const std::regex common("linux-headers-[^ ,]+-common[^ ,]*");
-  std::smatch match;
-  return std::regex_search(headers.depends, match, common) ? match.str() : std::string();
-}
-
-/// All packages of one version of the image; a missing one is named in `missing`.
-std::optional<Packages> settle_version(const Apt& apt, const DebianName& name, const PackageVersion& image,
-                                       std::string& missing) {
-  Packages packages{{"image", image}};
-  const auto add = [&](const std::string& role, const std::string& package) {
-    const auto found = find_version(apt, package, image.version);
-    if (found)
-      packages[role] = *found;
-    else
-      missing += fmt::format("\n  {} {}", package, image.version);
-    return found.has_value();
-  };
-  bool all = add("debug", fmt::format("linux-image-{}-dbg", name.release));
-  all = add("source", fmt::format("linux-source-{}", name.series)) && all;
-  all = add("headers", fmt::format("linux-headers-{}", name.release)) && all;
-  all = all && add("common", common_headers(packages["headers"]));
-  return all ? std::optional(packages) : std::nullopt;
-}
-
-std::optional<Packages> settle_release(const Apt& apt, const DebianName& name, std::string& missing) {
-  for (const char* suffix : {"", "-unsigned"}) {
-    const std::string package = fmt::format("linux-image-{}{}", name.release, suffix);
-    const auto images = apt.versions(package);
-    if (images.empty()) missing += fmt::format("\n  {}", package);
-    for (const PackageVersion& image : images) {
-      if (const auto packages = settle_version(apt, name, image, missing)) return packages;
-    }
-  }
-  return std::nullopt;
-}
-
-/// The releases of a series and flavour that the lists know, newest first.
-std::vector<std::string> known_releases(const Apt& apt, const DebianName& name) {
-  const std::string prefix = "linux-image-";
-  std::vector<std::string> releases;
-  for (const std::string& package : apt.names(prefix + name.series + ".")) {
-    const std::string release = package.substr(prefix.size());
-    const std::string flavour = "-" + name.flavour;
-    if (release.size() <= flavour.size() || !release.ends_with(flavour)) continue;
-    // "6.1.0-56-cloud-amd64" also ends with "-amd64": what is left must be an ABI name.
-    static const std::regex abi("\\d+\\.\\d+\\.\\d+(-\\d+|\\+[a-z0-9.~]+|~[a-z0-9.+]+)+");
-    if (std::regex_match(release.substr(0, release.size() - flavour.size()), abi)) releases.push_back(release);
-  }
-  std::sort(releases.begin(), releases.end(), [](const auto& a, const auto& b) { return natural_less(b, a); });
-  return releases;
-}
-
-/// Settles on release and packages; reads the private lists when the system's do not have all.
-Packages settle(Apt& apt, DebianName& name) {
-  const bool newest = name.release.empty();
-  std::string missing;
-  do {
-    missing.clear();
-    const std::vector<std::string> releases = newest ? known_releases(apt, name) : std::vector{name.release};
-    for (const std::string& release : releases) {
-      name.release = release;
-      if (const auto packages = settle_release(apt, name, missing)) return *packages;
-    }
-  } while (apt.use_private_lists());
-  const std::string what =
-      newest ? fmt::format("kernel debian:{}-{}", name.series, name.flavour) : "kernel debian:" + name.release;
-  throw Error(
-      fmt::format("{} is not in the package sources{}{}", what, missing.empty() ? "" : "; missing:", missing),
-      "old kernels leave the archive: ask for the newest, e.g. debian:6.1-cloud-amd64; the sources need bookworm and "
-      "bookworm-security");
-}
 
 /// A step that was interrupted by the machine's end leaves its temporary directory.
 void remove_leftovers(const fs::path& directory) {
@@ -163,6 +61,46 @@ fs::path first_existing(const fs::path& directory, const std::vector<std::string
   fail("{}: the package has no {} ({})", directory.string(), what, candidates.front());
 }
 
+/// Unpacks the compiler's packages into a directory of the cache that all kernels of that compiler share.
+void fill_toolchain(Apt& apt, const std::vector<PackageVersion>& packages, const fs::path& directory) {
+  make_directories(directory.parent_path());
+  const FileLock lock(lock_file(directory));
+  if (fs::is_directory(directory / "usr/bin")) return;
+  TempDir work(directory.parent_path(), directory.filename().string() + ".partial");
+  const fs::path downloads = work.path() / "download", unpacked = work.path() / "unpacked";
+  make_directories(downloads);
+  for (const PackageVersion& package : packages) {
+    const fs::path deb = apt.download(package, downloads);
+    try {
+      run_checked({"dpkg-deb", "-x", deb.string(), unpacked.string()});
+    } catch (const Error& error) {
+      rethrow_full_disk(error);
+    }
+    remove_tree(deb);
+  }
+  remove_tree(directory);
+  fs::rename(unpacked, directory);
+}
+
+/// The program to compile with; fetched when neither the host nor the cache has it.
+std::string provide_compiler(Apt& apt, const Compiler& compiler, const fs::path& chosen_root) {
+  std::string program = choose_compiler(compiler, chosen_root);
+  const fs::path directory = toolchain_directory(compiler);
+  if (chosen_root.empty() && !directory.empty() && program == compiler.program && !host_has_compiler(compiler)) {
+    std::vector<PackageVersion> packages;
+    do {
+      packages = toolchain_packages(apt, compiler);
+    } while (packages.empty() && apt.use_more_lists());
+    if (!packages.empty()) {
+      log("fetch").info("the kernel was built by '{}': fetching it into {}", compiler.text, directory.string());
+      fill_toolchain(apt, packages, directory);
+      program = choose_compiler(compiler, {});
+    }
+  }
+  check_compiler({program, compiler.text});
+  return program;
+}
+
 Kernel describe_image(const fs::path& directory, const std::string& release) {
   Kernel kernel;
   kernel.name = "debian:" + release;
@@ -175,9 +113,6 @@ Kernel describe_image(const fs::path& directory, const std::string& release) {
   kernel.image = first_existing(directory / "image", {"boot/vmlinuz-" + release}, "kernel image");
   kernel.boot_modules =
       first_existing(directory / "image", {"lib/modules/" + release, "usr/lib/modules/" + release}, "modules");
-  const Compiler compiler = compiler_of(KernelConfig::read(kernel.config));
-  kernel.compiler = compiler.program;
-  kernel.compiler_text = compiler.text;
   return kernel;
 }
 
@@ -221,13 +156,16 @@ void make_tree(const Kernel& kernel, const fs::path& directory) {
   mark_step(directory, "prepared", kernel.release);
 }
 
-void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory, const std::string& release) {
+void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory, const std::string& release,
+                  const fs::path& chosen_toolchain) {
   remove_leftovers(directory);
   get_package(apt, packages.at("image"), directory, "image");
   Kernel kernel = describe_image(directory, release);
-  check_supported(KernelConfig::read(kernel.config), kernel.name);
-  check_compiler({kernel.compiler, kernel.compiler_text});
-  check_build_tools(kernel.compiler);
+  const KernelConfig config = KernelConfig::read(kernel.config);
+  check_supported(config, kernel.name);
+  kernel.compiler_text = compiler_of(config).text;
+  kernel.compiler = provide_compiler(apt, compiler_of(config), chosen_toolchain);
+  check_build_tools();
   get_package(apt, packages.at("headers"), directory, "headers");
   get_package(apt, packages.at("common"), directory, "common");
   if (!step_done(directory, "prepared")) get_package(apt, packages.at("source"), directory, "source-package");
@@ -241,26 +179,57 @@ void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory,
   remove_tree(directory / "download");
 }
 
+/// Says all that a kernel lacks at once, before anything large is downloaded.
+void check_survey(Apt& apt, const DebianName& name, const Settled& settled, const fs::path& chosen_toolchain) {
+  const Survey survey = survey_packages(apt, name, settled, chosen_toolchain.string());
+  if (survey.lacks.empty()) return;
+  std::string text;
+  for (const std::string& lack : survey.lacks) text += "\n  " + lack;
+  throw Error(fmt::format("{} cannot be fetched for livepatching:{}", survey.name, text),
+              fmt::format("`klp-diff kernel show {}` says what the package sources have of it", survey.name));
+}
+
+/// A complete kernel whose compiler was fetched needs it again when that was removed from the cache.
+void restore_compiler(Apt& apt, const Kernel& kernel) {
+  if (!fs::path(kernel.compiler).has_parent_path() || fs::exists(kernel.compiler)) return;
+  const KernelConfig config = KernelConfig::read(kernel.config);
+  provide_compiler(apt, compiler_of(config), {});
+}
+
+/// The packages that an interrupted fetch had settled on, if its image is there: the rest must be of the same version.
+Packages packages_to_resume(const fs::path& directory) {
+  Packages before = load_packages(directory);
+  return before.size() == 5 && step_done(directory, "image") ? before : Packages();
+}
+
 }  // namespace
 
-std::string fetch_kernel(const std::string& name) {
+std::string fetch_kernel(const std::string& name, const FetchOptions& options) {
   DebianName parsed = parse_name(name);
-  Apt apt(cache_root() / "apt");
-  Packages packages;
-  if (parsed.release.empty()) packages = settle(apt, parsed);
+  Apt apt = apt_for(parsed, options.suites);
+  std::optional<Settled> settled;
+  if (parsed.release.empty()) {
+    settled = settle(apt, parsed);
+    parsed.release = settled->release;
+  }
   const std::string resolved = "debian:" + parsed.release;
   const fs::path directory = kernel_directory(resolved);
   make_directories(directory.parent_path());
   const FileLock lock(lock_file(directory));
-  if (load_description(directory)) return resolved;
-  const Packages before = load_packages(directory);
-  const bool resume = before.size() == 5 && step_done(directory, "image");
-  if (resume) packages = before;
-  if (packages.empty()) packages = settle(apt, parsed);
+  if (const auto complete = load_description(directory)) {
+    restore_compiler(apt, complete->kernel);
+    return resolved;
+  }
+  Packages packages = packages_to_resume(directory);
+  if (packages.empty()) {
+    if (!settled) settled = settle(apt, parsed);
+    check_survey(apt, parsed, *settled, options.toolchain_root);
+    packages = settled->packages;
+  }
   make_directories(directory);
   save_packages(directory, packages);
   log("fetch").info("{}: {} {}", resolved, packages.at("image").package, packages.at("image").version);
-  build_kernel(apt, packages, directory, parsed.release);
+  build_kernel(apt, packages, directory, parsed.release, options.toolchain_root);
   return resolved;
 }
 

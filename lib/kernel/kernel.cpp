@@ -14,6 +14,7 @@
 #include "kernel/config.h"
 #include "kernel/prepare.h"
 #include "kernel/store.h"
+#include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/log.h"
 
@@ -48,10 +49,10 @@ std::string newest_fetched(const std::string& name) {
   return best;
 }
 
-std::string resolve_name(const std::string& name) {
+std::string resolve_name(const std::string& name, const FetchOptions& options) {
   if (!name.empty()) {
     const std::string resolved = is_series(name) ? newest_fetched(name) : name;
-    return resolved.empty() ? fetch_kernel(name) : resolved;
+    return resolved.empty() ? fetch_kernel(name, options) : resolved;
   }
   const std::string release = running_release();
   const std::string resolved = "debian:" + release;
@@ -75,24 +76,26 @@ void check_pieces(const Kernel& kernel, const std::string& remedy) {
   }
 }
 
-Kernel open_named(const std::string& wanted) {
-  const std::string name = resolve_name(wanted);
+Kernel open_named(const std::string& wanted, const fs::path& toolchain_root) {
+  const FetchOptions options{{}, toolchain_root};
+  const std::string name = resolve_name(wanted, options);
   if (name != wanted) log("kernel").info("{} is {}", wanted.empty() ? "the kernel" : wanted, name);
   const fs::path directory = kernel_directory(name);
   std::optional<Description> description = load_description(directory);
   if (!description) {
-    fetch_kernel(name);
+    fetch_kernel(name, options);
     description = load_description(directory);
     check(description.has_value(), "{}: the fetch left no description", name);
   }
-  const Kernel& kernel = description->kernel;
+  Kernel& kernel = description->kernel;
   const std::string remedy =
       fmt::format("fetch it again: klp-diff kernel remove {0} && klp-diff kernel fetch {0}", name);
   check_pieces(kernel, remedy);
   check_vmlinux(kernel, remedy);
   const KernelConfig config = KernelConfig::read(kernel.config);
   check_supported(config, name);
-  check_compiler(compiler_of(config));
+  if (!toolchain_root.empty()) kernel.compiler = choose_compiler(compiler_of(config), toolchain_root);
+  check_compiler({kernel.compiler, compiler_of(config).text});
   check_fingerprints(kernel.source, description->fingerprints, remedy);
   check_same_config(config, KernelConfig::read(kernel.source / ".config"),
                     fmt::format("the config of {} and its prepared source's differ", name));
@@ -150,10 +153,15 @@ void check_vmlinux(const Kernel& kernel, const std::string& remedy) {
 Kernel open_kernel(const KernelSelection& selection) {
   const bool by_path = !selection.source.empty() || !selection.config.empty() || !selection.symvers.empty() ||
                        !selection.vmlinux.empty() || !selection.modules.empty();
-  if (!by_path) return open_named(selection.name);
+  if (!by_path) return open_named(selection.name, selection.toolchain_root);
   std::optional<Kernel> base;
-  if (!selection.name.empty()) base = open_named(selection.name);
+  if (!selection.name.empty()) base = open_named(selection.name, selection.toolchain_root);
   return open_by_path(selection, base);
+}
+
+std::string fetched_name(const std::string& name) {
+  if (is_series(name)) return newest_fetched(name);
+  return fs::exists(kernel_directory(name) / "kernel.json") ? name : std::string();
 }
 
 std::optional<fs::path> find_module(const Kernel& kernel, const std::string& module) {

@@ -17,7 +17,7 @@ struct Kernel {
   std::string name;           ///< "debian:6.1.0-56-cloud-amd64", or the release for one given by paths
   std::string release;        ///< what vermagic and uname -r say, e.g. "6.1.0-56-cloud-amd64"
   std::string arch;           ///< "x86_64"
-  std::string compiler;       ///< the program, e.g. "gcc-12"
+  std::string compiler;       ///< the program, e.g. "gcc-12", or the path of one that is not the host's (toolchain.h)
   std::string compiler_text;  ///< CONFIG_CC_VERSION_TEXT
   std::string build_id;       ///< of vmlinux, hex
 
@@ -36,6 +36,8 @@ struct Kernel {
 struct KernelSelection {
   std::string name;  ///< "debian:6.1-cloud-amd64", ...; empty: the running kernel's release
   fs::path source, config, symvers, vmlinux, modules;
+  fs::path
+      toolchain_root;  ///< --toolchain-root: the compiler is root/usr/bin/NAME; empty: the host's or the fetched one
 };
 
 /// $KLP_DIFF_CACHE, or ~/.cache/klp-diff.
@@ -73,8 +75,16 @@ uint64_t kernel_bytes(const std::string& name);
 void remove_kernel(const std::string& name);
 
 /// Downloads, unpacks, prepares and indexes a kernel ("debian:6.1.0-56-cloud-amd64", "debian:6.1-cloud-amd64",
-/// "debian:6.1-amd64"); what is already done is kept, so an interrupted fetch resumes. Returns its resolved name.
-/// Installs nothing. Errors: no such package, no network, disk full, checksum wrong twice.
-std::string fetch_kernel(const std::string& name);
+/// "debian:6.1-amd64"), and its compiler when that is not the host's; what is already done is kept, so an interrupted
+/// fetch resumes. Returns its resolved name. Installs nothing. Errors: no such package (says which there are); what the
+/// kernel lacks for livepatching, before anything large is downloaded; no network, disk full, checksum wrong twice.
+struct FetchOptions {
+  std::vector<std::string> suites;  ///< Debian suites to read beside the known ones, e.g. "trixie-backports"
+  fs::path toolchain_root;          ///< as in KernelSelection
+};
+std::string fetch_kernel(const std::string& name, const FetchOptions& options = {});
+
+/// The fetched and complete kernel of that name, or the newest of a name without ABI number; empty when there is none.
+std::string fetched_name(const std::string& name);
 
 }  // namespace klp::kernel

@@ -9,6 +9,7 @@
 
 #include "kernel/config.h"
 #include "kernel/store.h"
+#include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/progress.h"
 #include "support/run.h"
@@ -138,6 +139,8 @@ std::vector<std::string> kbuild_command(const Kernel& kernel) {
   command.insert(command.end(), {"make", "-C", kernel.source.string(), "--no-print-directory", "ARCH=x86",
                                  "CC=" + kernel.compiler, "KERNELRELEASE=" + kernel.release,
                                  "PAHOLE=" + kernel.pahole.string(), fmt::format("KCFLAGS={}", kSectionFlags)});
+  const std::vector<std::string> binutils = toolchain_variables(kernel.compiler);
+  command.insert(command.end(), binutils.begin(), binutils.end());
   const std::vector<std::string> package = package_variables(kernel);
   command.insert(command.end(), package.begin(), package.end());
   return command;
@@ -147,7 +150,7 @@ std::map<std::string, std::string> kbuild_environment() {
   return {{"LC_ALL", "C"}, {"KBUILD_BUILD_VERSION", "1"}};
 }
 
-void check_build_tools(const std::string& compiler) {
+void check_build_tools() {
   constexpr std::pair<const char*, const char*> tools[] = {
       {"make", "make"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"},       {"xz", "xz-utils"},
       {"tar", "tar"},   {"perl", "perl"}, {"gcc", "gcc"},     {"ld", "binutils"}, {"awk", "mawk"}};
@@ -155,12 +158,12 @@ void check_build_tools(const std::string& compiler) {
   for (const auto& [program, package] : tools) {
     if (!find_program(program)) missing += fmt::format(" {}", package);
   }
-  if (find_program(compiler)) {
+  if (find_program("gcc")) {  // kbuild's own programs are compiled by the host's compiler
     RunOptions options;
     options.input = "#include <gelf.h>\n";
-    if (run({compiler, "-E", "-x", "c", "-o", "/dev/null", "-"}, options).status != 0) missing += " libelf-dev";
+    if (run({"gcc", "-E", "-x", "c", "-o", "/dev/null", "-"}, options).status != 0) missing += " libelf-dev";
     options.input = "#include <openssl/evp.h>\n";
-    if (run({compiler, "-E", "-x", "c", "-o", "/dev/null", "-"}, options).status != 0) missing += " libssl-dev";
+    if (run({"gcc", "-E", "-x", "c", "-o", "/dev/null", "-"}, options).status != 0) missing += " libssl-dev";
   }
   if (!missing.empty()) {
     throw Error(fmt::format("kbuild needs what is not installed:{}", missing),

@@ -9,7 +9,7 @@
 namespace klp::kernel {
 
 /// Throws Error naming the Debian packages when programs or headers that kbuild needs are missing.
-void check_build_tools(const std::string& compiler);
+void check_build_tools();
 
 /// Prepares the clean tree kernel.source with kernel.config, kernel.symvers, kernel.release and kernel.compiler; writes
 /// the stub kernel.pahole. Needs check_compiler() before. Errors: make's last lines; "config-mismatch: ..." when the

@@ -55,10 +55,11 @@ std::string replace_words(const std::string& command, Replace replace) {
 
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
                           const fs::path& depfile, const std::vector<std::string>& options, ReplayOutput output,
-                          const std::string& launcher) {
+                          const std::string& compiler) {
   const bool preprocess = output == ReplayOutput::preprocessed;
   // Behind the compiler comes objtool, which has nothing to do then.
-  const std::string command = unit.command.substr(0, unit.command.find(preprocess ? " ; " : "; scripts/basic/fixdep"));
+  std::string command = unit.command.substr(0, unit.command.find(preprocess ? " ; " : "; scripts/basic/fixdep"));
+  if (!compiler.empty()) command = compiler + command.substr(std::min(command.find(' '), command.size()));
   bool has_output = false, has_depfile = false;
   const std::string redirected = replace_words(command, [&](const std::string& word) {
     for (const std::string_view option : {"-Wp,-MMD,", "-Wp,-MD,"}) {
@@ -82,20 +83,23 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
   // What the environment of the user could add to every compilation.
   const std::string clean =
       "unset CPATH C_INCLUDE_PATH GCC_EXEC_PREFIX COMPILER_PATH LIBRARY_PATH DEPENDENCIES_OUTPUT SUNPRO_DEPENDENCIES; ";
-  return fmt::format("set -e; {}rm -f {}; {}{}{}", clean, quoted(object.string()), launcher,
-                     launcher.empty() ? "" : " ", redirected);
+  return fmt::format("set -e; {}rm -f {}; {}", clean, quoted(object.string()), redirected);
+}
+
+std::string compiler_words(const std::string& launcher, const std::string& compiler) {
+  return launcher.empty() ? compiler : launcher + " " + compiler;
 }
 
 ReplayResult replay(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
                     const std::vector<std::string>& compiler_options, ReplayOutput output,
-                    const std::string& launcher) {
+                    const std::string& compiler) {
   std::error_code error;
   fs::create_directories(object.parent_path(), error);
   const fs::path depfile = object.string() + ".d";
   RunOptions options;
   options.directory = root;
   const RunResult run_result = run(
-      {"sh", "-c", replay_script(unit, root, source, object, depfile, compiler_options, output, launcher)}, options);
+      {"sh", "-c", replay_script(unit, root, source, object, depfile, compiler_options, output, compiler)}, options);
   ReplayResult result{run_result.status == 0 && fs::exists(object, error), run_result.output, {}};
   if (!result.good) {
     fs::remove(object, error);

@@ -24,7 +24,6 @@ std::map<std::string, std::string Kernel::*> text_members() {
   return {{"name", &Kernel::name},
           {"release", &Kernel::release},
           {"arch", &Kernel::arch},
-          {"compiler", &Kernel::compiler},
           {"compiler_text", &Kernel::compiler_text},
           {"build_id", &Kernel::build_id}};
 }
@@ -50,6 +49,10 @@ Description parse_description(const fs::path& directory) {
     const std::string relative = data.at(key).get<std::string>();
     if (!relative.empty()) result.kernel.*member = directory / relative;
   }
+  // The host's by its name, another one by its path: the cache's directory may be moved as a whole.
+  const std::string compiler = data.at("compiler").get<std::string>();
+  result.kernel.compiler =
+      compiler.find('/') == compiler.npos ? compiler : (directory / compiler).lexically_normal().string();
   result.fingerprints = data.at("fingerprints").get<std::map<std::string, std::string>>();
   return result;
 }
@@ -101,6 +104,8 @@ void save_description(const fs::path& directory, const Description& description)
     const fs::path& path = description.kernel.*member;
     data[key] = path.empty() ? std::string() : path.lexically_relative(directory).string();
   }
+  const fs::path compiler = description.kernel.compiler;
+  data["compiler"] = compiler.has_parent_path() ? compiler.lexically_relative(directory).string() : compiler.string();
   write_file_atomically(description_file(directory), data.dump(2) + "\n");
 }
 

@@ -48,6 +48,25 @@ TEST_CASE("a unit in several modules names them all, whether said by the command
   CHECK(units.at("d/sub/octeon.o").objects == std::vector<std::string>{"a_one", "b_two"});
 }
 
+TEST_CASE("kernels before 5.16 run objtool in a recipe of its own: it becomes part of the unit's command", "[index]") {
+  const std::string command = "gcc-10 -Wp,-MMD,.x.d -D__KERNEL__ -c -o fs/a.o fs/a.c";
+  const auto units = units_of(recipe(command) + kTrap + "\n" + kTrap +
+                              " ./tools/objtool/objtool orc generate  --no-fp --retpoline fs/a.o\n" +
+                              recipe("gcc-10 -Wp,-MMD,.x.d -D__KERNEL__ -c -o fs/b.o fs/b.c"));
+  CHECK(units.at("fs/a.o").command == command + " ; ./tools/objtool/objtool orc generate  --no-fp --retpoline fs/a.o");
+  CHECK(units.at("fs/b.o").command.find("objtool") == std::string::npos);
+}
+
+TEST_CASE("kernels before 5.19 list a module's objects with echo", "[index]") {
+  const std::string mod = kTrap +
+                          "{ echo  fs/fat/cache.o fs/fat/../fat/dir.o;  echo; } > fs/fat/fat-x.mod; printf "
+                          "'%s\\n' 'cmd_fs/fat/fat.mod := x' > fs/fat/.fat.mod.cmd\n";
+  const auto units =
+      units_of(recipe(compile("-DMODULE", "fs/fat/dir")) + recipe(compile("-DMODULE", "fs/fat/cache")) + mod);
+  CHECK(units.at("fs/fat/dir.o").objects == std::vector<std::string>{"fat_x"});
+  CHECK(units.at("fs/fat/cache.o").objects == std::vector<std::string>{"fat_x"});
+}
+
 TEST_CASE("assembly, generated headers' sources and linker scripts are units", "[index]") {
   const auto units =
       units_of(recipe("gcc-12 -D__KERNEL__ -D__ASSEMBLY__ -c -o arch/x86/entry/e.o arch/x86/entry/e.S  ") +

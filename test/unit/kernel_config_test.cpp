@@ -51,6 +51,15 @@ TEST_CASE("kernels that cannot be livepatched are told apart", "[config]") {
   }
 }
 
+TEST_CASE("all that speaks against a config is told at once", "[config]") {
+  CHECK(unsupported(KernelConfig::parse("CONFIG_LIVEPATCH=y\n")).empty());
+  const auto reasons = unsupported(KernelConfig::parse("CONFIG_LTO=y\nCONFIG_RANDSTRUCT=y\n"));
+  REQUIRE(reasons.size() == 3);
+  CHECK_THAT(reasons[0], Catch::Contains("does not set CONFIG_LIVEPATCH"));
+  CHECK_THAT(reasons[1], Catch::Contains("CONFIG_RANDSTRUCT"));
+  CHECK_THAT(reasons[2], Catch::Contains("CONFIG_LTO"));
+}
+
 TEST_CASE("the package version that stack dumps print is the shipped one", "[config]") {
   const TempDir headers(fs::temp_directory_path(), "config-test");
   Kernel kernel;

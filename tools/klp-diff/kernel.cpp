@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "kernel/index.h"
 #include "kernel/kernel.h"
+#include "kernel/survey.h"
 #include "options.h"
 
 namespace klp::tools {
@@ -31,10 +32,35 @@ size_t count_modules(const kernel::Kernel& kernel) {
   return count;
 }
 
+void print_line(const char* what, const std::string& value) {
+  fmt::print("{:<13} {}\n", what, value);
+}
+
+/// A kernel that is not fetched: what would be downloaded, and all that it lacks.
+ExitStatus show_survey(const kernel::KernelSelection& selection, const std::vector<std::string>& suites) {
+  const kernel::Survey survey = kernel::survey_kernel(selection.name, suites, selection.toolchain_root.string());
+  print_line("name", survey.name);
+  print_line("fetched", "no");
+  for (const auto& [role, package] : survey.settled.packages)
+    print_line(role.c_str(), fmt::format("{} {} ({})", package.package, package.version, in_megabytes(package.size)));
+  print_line("compiler", survey.compiler.empty() ? "unknown" : survey.compiler);
+  for (const kernel::PackageVersion& package : survey.toolchain)
+    print_line("toolchain", fmt::format("{} {} ({})", package.package, package.version, in_megabytes(package.size)));
+  print_line("download", in_megabytes(survey.download_bytes()));
+  print_line("livepatch", survey.lacks.empty() ? "yes" : "no:");
+  for (const std::string& lack : survey.lacks) fmt::print("  {}\n", lack);
+  return survey.lacks.empty() ? ExitStatus::ok : ExitStatus::failed;
+}
+
+bool by_paths(const kernel::KernelSelection& selection) {
+  return !selection.source.empty() || !selection.config.empty() || !selection.symvers.empty() ||
+         !selection.vmlinux.empty() || !selection.modules.empty();
+}
+
 void show(const kernel::KernelSelection& selection) {
   const kernel::Kernel kernel = kernel::open_kernel(selection);
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
-  const auto line = [](const char* what, const std::string& value) { fmt::print("{:<13} {}\n", what, value); };
+  const auto& line = print_line;
   line("name", kernel.name);
   line("release", kernel.release);
   line("architecture", kernel.arch);
@@ -86,9 +112,19 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
   CLI::App* fetch =
       command->add_subcommand("fetch", "download, unpack, prepare and index a Debian kernel; goes on where it stopped");
   fetch->add_option("NAME", *name, "debian:6.1.0-56-cloud-amd64, or debian:6.1-cloud-amd64 for the newest")->required();
-  fetch->callback([name] { fmt::print("{}\n", kernel::fetch_kernel(*name)); });
+  const auto options = std::make_shared<kernel::FetchOptions>();
+  constexpr const char* suite_help =
+      "also read this suite of Debian, e.g. trixie-backports; repeatable. bookworm, bullseye and their -security are "
+      "read without being named";
+  fetch->add_option("--suite", options->suites, suite_help)->allow_extra_args(false);
+  fetch->add_option("--toolchain-root", options->toolchain_root,
+                    "directory that the packages of the kernel's compiler and binutils are unpacked in, instead of "
+                    "fetching them when the host's compiler is another one");
+  fetch->callback([name, options] { fmt::print("{}\n", kernel::fetch_kernel(*name, *options)); });
 
-  CLI::App* shown = command->add_subcommand("show", "what is known of a kernel");
+  CLI::App* shown = command->add_subcommand(
+      "show", "what is known of a kernel; of one that is not fetched, what it lacks for livepatching (then status 4)");
+  shown->add_option("--suite", options->suites, suite_help)->allow_extra_args(false);
   shown->add_option("NAME", selection->name, "the kernel's name; may be left out for one given by paths");
   const auto unit = std::make_shared<std::string>();
   shown->add_option("--unit", *unit,
@@ -99,8 +135,12 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
                  "list all units: unit, source, and what it is linked into (by blanks), between tabs")
       ->excludes("--unit");
   add_kernel_options(*shown, *selection);
-  shown->callback([selection, unit, units] {
-    if (*units)
+  shown->callback([selection, unit, units, options, &status] {
+    const bool fetched =
+        by_paths(*selection) || selection->name.empty() || !kernel::fetched_name(selection->name).empty();
+    if (!fetched && !*units && unit->empty())
+      status = show_survey(*selection, options->suites);
+    else if (*units)
       show_units(*selection);
     else
       unit->empty() ? show(*selection) : show_unit(*selection, *unit);

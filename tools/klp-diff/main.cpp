@@ -61,6 +61,9 @@ void add_kernel_options(CLI::App& command, kernel::KernelSelection& selection) {
   command.add_option("--symvers", selection.symvers, "Module.symvers");
   command.add_option("--vmlinux", selection.vmlinux, "vmlinux with symbols");
   command.add_option("--modules", selection.modules, "directory of .ko files with symbols");
+  command.add_option("--toolchain-root", selection.toolchain_root,
+                     "directory that the packages of the kernel's compiler and binutils are unpacked in (default: the "
+                     "host's compiler if it built the kernel, else the one that `kernel fetch` put into the cache)");
 }
 
 bool use_color(const CommonOptions& common, int stream_fd) {
