@@ -47,16 +47,13 @@ class Arch {
   /// Whether the module loader applies this type (arch/*/kernel/module*.c).
   virtual bool loader_accepts(uint32_t type) const = 0;
 
-  /// Code that runs only until the kernel has patched its sites, which for a module happens before anything of it runs
-  /// (.altinstr_aux).
+  /// Code that runs only until the kernel has patched its sites: never, in a module (.altinstr_aux).
   virtual bool runs_before_patching_only(std::string_view section) const = 0;
 
-  /// Relocation type of an address-sized absolute field, and of a 32-bit PC-relative one.
-  virtual uint32_t absolute_type() const = 0;
-  virtual uint32_t relative_type() const = 0;
+  virtual uint32_t absolute_type() const = 0;  ///< of an address-sized field
+  virtual uint32_t relative_type() const = 0;  ///< of a 32-bit PC-relative one
 
-  /// Whether the function's code, with its relocations, begins with a site that ftrace can redirect. The function
-  /// starts at `function_offset` of its section.
+  /// Whether a function that starts at `function_offset` of its section begins with a site that ftrace can redirect.
   virtual bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
                                uint64_t function_offset) const = 0;
 
@@ -74,6 +71,10 @@ class Arch {
 
   /// Whether code begins with one of the NOPs that the kernel's tools put in the place of a jump to be switched on.
   virtual bool begins_with_nop(std::span<const std::byte> code) const = 0;
+
+  /// What a static branch that is off at first has in the place of the compiler's jump; `key_addend`, of the entry's
+  /// reference to its key, tells. Empty: the code is as the kernel expects it.
+  virtual std::span<const std::byte> branch_placeholder(std::span<const std::byte> code, int64_t key_addend) const = 0;
 
   /// The special tables this architecture's kernels have, up to 6.12.
   virtual const std::vector<TableSpec>& tables() const = 0;

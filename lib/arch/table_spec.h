@@ -42,6 +42,7 @@ struct TableSpec {
   bool code_is_complete = false;  ///< without the entry the code does the same, only slower (static calls)
   bool switches_branch = false;   ///< the entry turns a NOP into a jump and back (jump labels)
   bool may_end_short = false;     ///< the last entry may lack its padding (.parainstructions)
+  bool for_build_tools = false;   ///< read at the module's link (objtool) and dropped there
   /// Run-time constants (include/asm/runtime-const.h): `section` is the start of the name and the rest that of a
   /// variable, whose value the booting kernel writes into so many bytes of code at the entry's place. 0: none are.
   uint8_t constant_size = 0;

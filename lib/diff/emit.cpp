@@ -41,6 +41,7 @@ class Emitter {
     }
     elf::BuilderSymbol symbol;
     symbol.name = s.name;
+    symbol.value = s.value;
     symbol.size = s.size;
     symbol.bind = s.bind;
     symbol.type = s.type;

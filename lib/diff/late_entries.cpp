@@ -23,12 +23,27 @@ std::string tracepoint_of(const TableEntry& entry, const Pieces& patched) {
   return {};
 }
 
-bool site_is_nop(const TableEntry& entry, const Piece& function, const Pieces& patched) {
+std::span<const std::byte> site_of(const TableEntry& entry, const Piece& function) {
   const auto at = static_cast<uint64_t>(entry.owner_offset);
-  return entry.owner_offset >= 0 && at < function.size && patched.arch().begins_with_nop(function.data().subspan(at));
+  if (entry.owner_offset < 0 || at >= function.size) return {};
+  return function.data().subspan(at);
+}
+
+bool site_is_nop(const TableEntry& entry, const Piece& function, const Pieces& patched) {
+  return patched.arch().begins_with_nop(site_of(entry, function)) ||
+         !branch_placeholder(entry, function, patched).empty();
 }
 
 }  // namespace
+
+std::span<const std::byte> branch_placeholder(const TableEntry& entry, const Piece& function, const Pieces& patched) {
+  if (!entry.spec->switches_branch) return {};
+  for (const elf::Relocation* r : relocations_of(entry)) {
+    if (r->offset - entry.offset == entry.layout->fields.back())
+      return patched.arch().branch_placeholder(site_of(entry, function), r->addend);
+  }
+  return {};
+}
 
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,
                      const ReferencePolicy& policy) {

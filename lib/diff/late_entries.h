@@ -22,9 +22,12 @@ struct LateEntry {
 
 /// `function` is the carried function that the entry belongs to, or whose replacement code it is.
 /// Static calls: the compiled call goes through the trampoline, which the kernel keeps right (include/linux/
-/// static_call.h). Jump labels: of a tracepoint's key (include/linux/tracepoint.h) only, and only when the compiled
-/// site is a NOP, so that the code without the entry is the code with the tracepoint off.
+/// static_call.h). Jump labels: of a tracepoint's key (include/linux/tracepoint.h) only, and only when the site is a
+/// NOP or becomes one, so that the code without the entry is the code with the tracepoint off.
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,
                      const ReferencePolicy& policy);
+
+/// What the site of a static branch must hold instead of the compiled jump (Arch::branch_placeholder); empty: nothing.
+std::span<const std::byte> branch_placeholder(const TableEntry& entry, const Piece& function, const Pieces& patched);
 
 }  // namespace klp::diff

@@ -37,8 +37,8 @@ std::string dump(const PatchObject& object) {
   }
   for (const PlanSymbol& s : object.symbols) {
     if (!s.name.empty())
-      text += fmt::format("symbol {} in {} size {:#x}{}\n", s.name, object.sections[s.section].name, s.size,
-                          s.bind == 0 ? "" : " global");
+      text += fmt::format("symbol {} in {}{} size {:#x}{}\n", s.name, object.sections[s.section].name,
+                          s.value == 0 ? "" : fmt::format("+{:#x}", s.value), s.size, s.bind == 0 ? "" : " global");
   }
   for (const PlanSection& s : object.sections) {
     text += fmt::format("section {} size {:#x} align {}\n", s.name, s.data.size() + s.nobits_size, s.addralign);

@@ -11,6 +11,9 @@
 
 namespace klp::diff {
 
+/// A page of the largest size there is (ppc64le); what the module loader gives is a page at most.
+inline constexpr uint64_t kMaxAlignment = 64 * 1024;
+
 struct PlanRelocation {
   enum class Target { symbol, plain, klp };
   uint64_t offset = 0;
@@ -37,6 +40,7 @@ struct PlanSection {
 struct PlanSymbol {
   std::string name;
   size_t section = 0;
+  uint64_t value = 0;  ///< in its section; what lies before belongs to it (NOPs in front of a function)
   uint64_t size = 0;
   uint8_t bind = 0, type = 0;
 };

@@ -114,6 +114,27 @@ Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembl
     if (piece.symbol != nullptr && piece.kind == PieceKind::function && is_cold_name(piece.symbol->name))
       leaders_[&piece] = find_leader(piece);
   }
+  for (const elf::Section& section : object.sections()) {
+    if (section.name == "__patchable_function_entries") read_padding(section);
+  }
+}
+
+/// An entry inside a function (ppc64le) is no padding.
+void Pieces::read_padding(const elf::Section& entries) {
+  for (const elf::Relocation& r : entries.relocations) {
+    if (!r.symbol->is_defined() || !r.symbol->section->is_exec()) continue;
+    const auto& list = by_section_[r.symbol->section->index];
+    const uint64_t start = r.symbol->value + static_cast<uint64_t>(r.addend);
+    auto piece = std::lower_bound(list.begin(), list.end(), start,
+                                  [](const Piece* p, uint64_t value) { return p->end() <= value; });
+    if (piece == list.end() || (*piece)->kind == PieceKind::function || ++piece == list.end()) continue;
+    if ((*piece)->kind == PieceKind::function) padding_[*piece] = (*piece)->offset - start;
+  }
+}
+
+uint64_t Pieces::padding(const Piece& function) const {
+  const auto found = padding_.find(&function);
+  return found == padding_.end() ? 0 : found->second;
 }
 
 void Pieces::add(Piece piece) {

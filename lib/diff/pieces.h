@@ -1,8 +1,7 @@
 // Pieces: an object's sections cut at symbols, and references resolved to pieces.
 //
-// -ffunction-sections gives most functions and variables a section of their own, but not all (.ref.text, .data.once,
-// mergeable constants), and the assembler refers to locals as section + offset. Everything after this works on pieces
-// and never on sections.
+// -ffunction-sections leaves some functions and variables without a section of their own (.ref.text, .data.once), and
+// the assembler refers to locals as section + offset. Everything after this works on pieces and never on sections.
 #pragma once
 
 #include <deque>
@@ -64,8 +63,7 @@ class Pieces {
   const arch::Arch& arch() const { return *arch_; }
   const elf::Disassembler& disassembler() const { return *disassembler_; }
 
-  /// In order of section and offset.
-  const std::deque<Piece>& all() const { return pieces_; }
+  const std::deque<Piece>& all() const { return pieces_; }  ///< by section and offset
 
   /// The piece that holds section + offset; the last one before it when it lies in none. Null for an empty section.
   const Piece* at(const elf::Section& section, uint64_t offset) const;
@@ -73,22 +71,22 @@ class Pieces {
   /// The piece of a defined symbol; null for symbols of sections without content.
   const Piece* of(const elf::Symbol& symbol) const;
 
-  /// The pieces whose primary symbol or an alias has this name, in order of section and offset. More than one where the
-  /// object was linked from several sources.
+  /// The pieces with this name or alias, by section and offset. Several in an object linked from several sources.
   std::vector<const Piece*> named(std::string_view name) const;
 
-  /// The relocations within a piece.
-  std::span<const elf::Relocation> relocations(const Piece& piece) const;
+  /// Bytes in front of a function that are its own: NOPs for the kernel to fill, from where the compiler's entry in
+  /// __patchable_function_entries points to (-fpatchable-function-entry=N,M; arch/x86/Makefile, 6.2). 0 without any.
+  uint64_t padding(const Piece& function) const;
 
-  /// Resolves one relocation. Error naming section and offset when it points to nothing.
-  Reference resolve(const elf::Relocation& relocation) const;
+  std::span<const elf::Relocation> relocations(const Piece& piece) const;  ///< within a piece
 
-  /// Where a direct branch leaves its function without a relocation: the assembler resolves those to local functions of
-  /// the same section itself (.sched.text, .noinstr.text). Nothing when the branch stays inside `piece` or has a
-  /// relocation. Its `relocation` is null.
+  Reference resolve(const elf::Relocation& relocation) const;  ///< Error when it points to nothing
+
+  /// Where a direct branch leaves its function without a relocation: the assembler resolves those inside a section
+  /// (.sched.text, .noinstr.text). Nothing when it stays in `piece` or has a relocation. Its `relocation` is null.
   std::optional<Reference> outward_branch(const Piece& piece, const elf::Instruction& instruction) const;
 
-  /// The piece's instructions, offsets from its start; decoded once. Only for pieces of executable sections.
+  /// A code piece's instructions, offsets from its start; decoded once.
   const std::vector<elf::Instruction>& code(const Piece& piece) const;
 
   /// The function that `piece` is a part of: the parent of a .cold piece, else the piece itself.
@@ -99,6 +97,7 @@ class Pieces {
   void add(Piece piece);
   void add_unnamed(const elf::Section& section, uint64_t begin, uint64_t end);
   const Piece* find_leader(const Piece& part) const;
+  void read_padding(const elf::Section& entries);
   bool jumps_to(const Piece& from, const Piece& to) const;
   Reference string_reference(Reference reference, const elf::Symbol& symbol, int64_t target) const;
   const elf::Instruction* instruction_of(const elf::Relocation& relocation, uint64_t& piece_offset) const;
@@ -111,6 +110,7 @@ class Pieces {
   std::unordered_map<std::string_view, std::vector<const Piece*>> by_name_;
   std::unordered_map<const Piece*, const Piece*> leaders_;  ///< of .cold parts
   std::unordered_map<const elf::Symbol*, const Piece*> by_symbol_;
+  std::unordered_map<const Piece*, uint64_t> padding_;
   mutable std::unordered_map<const Piece*, std::vector<elf::Instruction>> code_;
 };
 

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "diff/late_entries.h"
+#include "diff/plan_strings.h"
 #include "diff/run_time_constants.h"
 #include "diff/section_use.h"
 #include "diff/unknown_sections.h"
@@ -43,7 +44,7 @@ class Planner {
     for (const auto& [piece, kind] : in_.callbacks) object.callbacks.push_back({kind, symbols_.at(piece)});
     object.states = in_.states;
     report_unknown_sections(in_, findings_);
-    lay_out_strings();
+    if (!strings_.empty()) lay_out_strings(object, object.symbols[string_symbol()].section, strings_, arch_);
     return std::move(result_);
   }
 
@@ -71,27 +72,29 @@ class Planner {
     return result_.object.sections.size() - 1;
   }
 
-  size_t add_symbol(std::string name, size_t section_index, uint64_t size, uint8_t bind, uint8_t type) {
-    result_.object.symbols.push_back({std::move(name), section_index, size, bind, type});
+  size_t add_symbol(PlanSymbol symbol) {
+    result_.object.symbols.push_back(std::move(symbol));
     return result_.object.symbols.size() - 1;
   }
 
   void add_piece(const Piece& piece) {
     const bool has_data = piece.section->has_data();
-    const size_t index = add_section(*piece.section, own_section_name(piece), piece.data(), has_data ? 0 : piece.size);
+    const uint64_t padding = in_.patched->padding(piece), start = piece.offset - padding;
+    const auto data = padding == 0 ? piece.data() : piece.section->data.subspan(start, padding + piece.size);
+    const size_t index = add_section(*piece.section, own_section_name(piece), data, has_data ? 0 : piece.size);
     // A piece in the middle of a shared section is aligned as far as its offset says.
-    if (piece.offset % section(index).addralign != 0) section(index).addralign = piece.offset & (~piece.offset + 1);
+    if (start % section(index).addralign != 0) section(index).addralign = start & (~start + 1);
     check(section(index).addralign <= kMaxAlignment, "{}: alignment {:#x} is more than a module can have",
           piece.section->name, section(index).addralign);
     if (piece.symbol == nullptr) {
-      symbols_[&piece] = add_symbol("", index, 0, elf::kStbLocal, elf::kSttSection);
+      symbols_[&piece] = section_symbol(index);
       return;
     }
     const elf::Symbol* wanted = wanted_name(piece);
     const bool global = wanted != nullptr;
     const elf::Symbol& named = global ? *wanted : *piece.symbol;
-    symbols_[&piece] =
-        add_symbol(std::string(named.name), index, piece.size, global ? elf::kStbGlobal : elf::kStbLocal, named.type);
+    symbols_[&piece] = add_symbol(
+        {std::string(named.name), index, padding, piece.size, global ? elf::kStbGlobal : elf::kStbLocal, named.type});
   }
 
   /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly.
@@ -107,7 +110,9 @@ class Planner {
   }
 
   void relocate_piece(const Piece& piece) {
-    const size_t index = result_.object.symbols[symbols_.at(&piece)].section;
+    const PlanSymbol& own = result_.object.symbols[symbols_.at(&piece)];
+    const size_t index = own.section;
+    const uint64_t start = own.value;
     const auto ranges = patched_ranges(piece);
     if (piece.section->name.starts_with(".data..percpu") && !in_.patched->relocations(piece).empty()) {
       refuse({&piece, index, 0}, "unsupported-section",
@@ -118,17 +123,17 @@ class Planner {
     for (const elf::Relocation& r : in_.patched->relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
       if (const auto call = arch_.dormant_ftrace_call(piece.data(), r, piece.offset)) {
-        wake_ftrace_call(*call, r, {&piece, index, at});
+        wake_ftrace_call(*call, r, {&piece, index, start + at});
         continue;
       }
       const bool patched = std::any_of(ranges.begin(), ranges.end(),
                                        [&](const auto& range) { return at >= range.first && at < range.second; });
-      relocate(r, {&piece, index, at, false, patched});
+      relocate(r, {&piece, index, start + at, false, patched});
     }
     if (piece.kind != PieceKind::function) return;
     for (const elf::Instruction& i : in_.patched->code(piece)) {
       if (const auto outward = in_.patched->outward_branch(piece, i))
-        relocate_branch(i, *outward, {&piece, index, i.offset, false, false});
+        relocate_branch(i, *outward, {&piece, index, start + i.offset, false, false});
     }
   }
 
@@ -244,7 +249,18 @@ class Planner {
     const auto found = symbols_.find(decision.piece);
     check(found != symbols_.end(), "{} refers to {}, which is not carried", site.owner->name(), decision.piece->name());
     planned.symbol = found->second;
+    if (decision.piece->kind == PieceKind::function && is_by_section(reference)) {
+      const PlanSymbol& symbol = result_.object.symbols[found->second];
+      planned.addend += static_cast<int64_t>(symbol.value);
+      planned.symbol = section_symbol(symbol.section);
+    }
     return true;
+  }
+
+  /// The assembler refers to local code by its section, and objtool takes a jump to a function's symbol for a call of
+  /// another function, wherever it leads (tools/objtool/check.c: add_jump_destinations, 6.12).
+  static bool is_by_section(const Reference& reference) {
+    return reference.relocation == nullptr || reference.relocation->symbol->is_section();
   }
 
   void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint,
@@ -267,51 +283,9 @@ class Planner {
       s.flags = elf::kShfAlloc;
       s.addralign = 1;
       result_.object.sections.push_back(std::move(s));
-      string_symbol_ = add_symbol("", result_.object.sections.size() - 1, 0, elf::kStbLocal, elf::kSttSection);
+      string_symbol_ = section_symbol(result_.object.sections.size() - 1);
     }
     return string_symbol_;
-  }
-
-  /// A relocation whose addend waits for the place of its string.
-  struct StringUse {
-    Reference reference;
-    size_t section, relocation;  ///< of the plan
-  };
-
-  /// Strings keep the order they have in the object and stay neighbours if they were: the compiler writes "one past the
-  /// end" of a string as it writes the start of the next one.
-  void lay_out_strings() {
-    std::map<std::pair<uint32_t, uint64_t>, uint64_t> places;  // by section and start
-    std::map<std::pair<uint32_t, uint64_t>, const Reference*> needed;
-    for (const StringUse& use : strings_)
-      needed.emplace(std::pair{use.reference.string_section->index, use.reference.string_start}, &use.reference);
-    uint32_t last_section = 0;
-    uint64_t copied_to = 0;  // in the object's section
-    for (const auto& [key, reference] : needed) {
-      const elf::Section& from = *reference->string_section;
-      PlanSection& strings = section(result_.object.symbols[string_symbol()].section);
-      auto& data = strings.data;
-      if (key.first != last_section || key.second > copied_to) {
-        const uint64_t align = std::max<uint64_t>(from.addralign, 1);
-        check(align <= kMaxAlignment, "{}: alignment {:#x} is more than a module can have", from.name, align);
-        strings.addralign = std::max(strings.addralign, align);
-        while (data.size() % align != key.second % align) data.push_back(std::byte{0});
-        copied_to = key.second;
-        last_section = key.first;
-      }
-      places[key] = data.size() - (copied_to - key.second);
-      const uint64_t end = key.second + reference->string.size() + std::max<uint64_t>(from.entsize, 1);
-      if (end <= copied_to) continue;  // the end of the string before
-      const auto rest = from.data.subspan(copied_to, end - copied_to);
-      data.insert(data.end(), rest.begin(), rest.end());
-      copied_to = end;
-    }
-    for (const StringUse& use : strings_) {
-      const uint64_t place = places.at({use.reference.string_section->index, use.reference.string_start});
-      PlanRelocation& r = section(use.section).relocations[use.relocation];
-      r.addend =
-          arch_.addend_for(r.type, static_cast<int64_t>(place) + use.reference.offset, use.reference.field_to_pc);
-    }
   }
 
   // --- tables ---
@@ -338,13 +312,14 @@ class Planner {
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
     if (entry.spec->constant_size != 0) return add_constant(function, entry);
+    switch_off_branch(function, entry);
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
     if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
     if (late.treatment != LateEntry::Treatment::carry) return;
     const size_t index = table_section(*entry.section);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
     section(index).data.resize(start + entry.layout->size);
-    ++result_.special_entries[std::string(entry.section->name)];
+    if (!entry.spec->for_build_tools) ++result_.special_entries[std::string(entry.section->name)];
     const std::optional<Fragment> fragment = fragment_of(*in_.patched, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
       const uint64_t field = r->offset - entry.offset;
@@ -375,6 +350,17 @@ class Planner {
     if (!variable.name_space.empty()) result_.object.namespaces.insert(variable.name_space);
     ++result_.special_entries[std::string(entry.section->name)];
     result_.object.constants.push_back(std::move(planned));
+  }
+
+  /// objtool does so too where it runs at the link, but only for branches that keep their entry.
+  void switch_off_branch(const Piece& function, const TableEntry& entry) {
+    const auto code = branch_placeholder(entry, function, *in_.patched);
+    if (code.empty()) return;
+    const PlanSymbol& symbol = result_.object.symbols[symbols_.at(&function)];
+    const uint64_t start = symbol.value + static_cast<uint64_t>(entry.owner_offset), end = start + code.size();
+    PlanSection& text = section(symbol.section);
+    std::copy(code.begin(), code.end(), text.data.begin() + static_cast<int64_t>(start));
+    std::erase_if(text.relocations, [&](const PlanRelocation& r) { return r.offset >= start && r.offset < end; });
   }
 
   /// Once for the whole unit, and about no function in particular: which one calls them changes nothing for the user.
@@ -435,7 +421,7 @@ class Planner {
             "{}: entry at {:#x} belongs to code of another table, which this table is not known to have",
             entry.section->name, entry.offset);
       const uint64_t offset = append(index, entry.section->data.subspan(entry.offset, entry.size));
-      ++result_.special_entries[std::string(entry.section->name)];
+      if (!entry.spec->for_build_tools) ++result_.special_entries[std::string(entry.section->name)];
       const elf::Relocation* owner = relocations_of(entry).front();
       clear_field(index, offset, *owner);
       PlanRelocation planned;
@@ -449,7 +435,7 @@ class Planner {
 
   size_t section_symbol(size_t index) {
     const auto [slot, made] = section_symbols_.try_emplace(index, 0);
-    if (made) slot->second = add_symbol("", index, 0, elf::kStbLocal, elf::kSttSection);
+    if (made) slot->second = add_symbol({"", index, 0, 0, elf::kStbLocal, elf::kSttSection});
     return slot->second;
   }
 
@@ -475,8 +461,6 @@ class Planner {
   }
 
   static constexpr std::byte kEndMark[16] = {};
-  /// A page of the largest size there is (ppc64le); what the module loader gives is a page at most.
-  static constexpr uint64_t kMaxAlignment = 64 * 1024;
 
   const PlanInput& in_;
   Findings& findings_;

@@ -78,7 +78,8 @@ Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.a
     if (spec.drop) continue;
     std::vector<const elf::Section*> found;
     for (const elf::Section& section : pieces.object().sections()) {
-      if (spec.is(section.name) && section.size != 0 && section.is_alloc()) found.push_back(&section);
+      const bool is_read = section.is_alloc() || spec.for_build_tools;
+      if (spec.is(section.name) && section.size != 0 && is_read) found.push_back(&section);
     }
     // The sections of one name in their order; those of constants come in that of their first use.
     std::stable_sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->name < b->name; });

@@ -58,7 +58,7 @@ class Finalizer {
   explicit Finalizer(ObjectBuilder& module) : module_(module) {}
 
   void run() {
-    drop_debug_sections();
+    drop_sections();
     read_travel_names();
     for (BuilderSection& section : module_.sections()) {
       with_context(fmt::format("section {}", section.name), [&] { move_relocations(section); });
@@ -76,10 +76,12 @@ class Finalizer {
     BuilderSymbol* final_symbol = nullptr;  // shared by all travel symbols of the same final name
   };
 
-  void drop_debug_sections() {
+  /// .ibt_endbr_seal: objtool saw no reference to these functions' addresses in the module, but the running kernel may
+  /// call them indirectly; sealed, their ENDBR is gone (arch/x86/kernel/alternative.c: apply_seal_endbr, 6.12).
+  void drop_sections() {
     std::vector<const BuilderSection*> gone;
     for (const BuilderSection& section : module_.sections()) {
-      if (section.name.starts_with(".debug_")) gone.push_back(&section);
+      if (section.name.starts_with(".debug_") || section.name == ".ibt_endbr_seal") gone.push_back(&section);
     }
     module_.remove_sections(gone);
   }

@@ -53,24 +53,25 @@ class PlanCheck {
     std::string problem = "is not in the module";
     for (const elf::Symbol* s : module_.symbols_named(symbol.name)) {
       if (s->type != symbol.type || s->size != symbol.size || s->section->name != section.name) continue;
-      problem = difference(object, section, *s);
+      problem = s->value < symbol.value ? "has nothing in front of it" : difference(object, section, *s, symbol.value);
       if (problem.empty()) return;
     }
     fail("{}: {}", symbol.name, problem);
   }
 
-  /// What of a planned section is not as planned where `symbol` says it lies; empty when all is.
-  std::string difference(const diff::PatchObject& object, const diff::PlanSection& planned,
-                         const elf::Symbol& symbol) const {
+  /// What of a planned section is not as planned where `symbol`, `value` bytes behind its start, says it lies; empty
+  /// when all is.
+  std::string difference(const diff::PatchObject& object, const diff::PlanSection& planned, const elf::Symbol& symbol,
+                         uint64_t value) const {
     const elf::Section& section = *symbol.section;
+    const uint64_t start = symbol.value - value;
     if (section.has_data()) {
-      const auto bytes = slice(section.data, symbol.value, planned.data.size());
+      const auto bytes = slice(section.data, start, planned.data.size());
       if (!std::equal(bytes.begin(), bytes.end(), planned.data.begin())) return "has other bytes than planned";
     }
     std::map<uint64_t, const elf::Relocation*> there;
     for (const elf::Relocation& r : section.relocations) {
-      if (r.offset >= symbol.value && r.offset < symbol.value + planned.data.size())
-        there[r.offset - symbol.value] = &r;
+      if (r.offset >= start && r.offset < start + planned.data.size()) there[r.offset - start] = &r;
     }
     if (there.size() != planned.relocations.size())
       return fmt::format("has {} relocations, planned were {}", there.size(), planned.relocations.size());

@@ -77,6 +77,40 @@ TEST_CASE("a call that the assembler resolved inside a shared section gets its r
   CHECK(text->data[8] == std::byte{0});
 }
 
+TEST_CASE("the NOPs in front of a function and its marks for objtool go along") {
+  ReviewUnit u;
+  constexpr uint64_t kPadding = 16;
+  for (ObjectFixture* f : {&u.original, &u.patched}) {
+    std::vector<std::byte> code(kPadding, std::byte{0x90});
+    for (int b : {0xf3, 0x0f, 0x1e, 0xfa, 0xe8, 0, 0, 0, 0, u.is_patched(f) ? 0x33 : 0x31, 0xc0, 0xeb, 0xfc, 0xc3})
+      code.push_back(static_cast<std::byte>(b));
+    test::Piece& piece = f->function("f", code).calls("__fentry__", kPadding + 5);
+    piece.symbol().value = kPadding;
+    piece.symbol().size -= kPadding;
+    f->table("__patchable_function_entries", std::vector<std::byte>(8)).refers_to_section(0, test::kR64, ".text.f", 0);
+    f->table(".discard.reachable", std::vector<std::byte>(4), 0).refers_to_section(0, test::kR32, ".text.f", 29);
+  }
+  const UnitResult result = u.run();
+  REQUIRE_FALSE(result.findings.has_refusal());
+  REQUIRE(result.plan.functions.size() == 1);
+  const PlanSymbol& symbol = result.plan.symbols[result.plan.functions[0].symbol];
+  CHECK(symbol.value == kPadding);
+  CHECK(symbol.size == 14);
+  const PlanSection& text = result.plan.sections[symbol.section];
+  CHECK(text.data.size() == kPadding + 14);
+  REQUIRE(text.relocations.size() == 1);
+  CHECK(text.relocations[0].offset == kPadding + 5);
+  const auto& sections = result.plan.sections;
+  const auto marks = std::find_if(sections.begin(), sections.end(),
+                                  [](const PlanSection& s) { return s.name == ".discard.reachable"; });
+  REQUIRE(marks != sections.end());
+  CHECK(marks->flags == 0);
+  REQUIRE(marks->relocations.size() == 1);
+  CHECK(result.plan.symbols[marks->relocations[0].symbol].name.empty());  // by its section
+  CHECK(marks->relocations[0].addend == 29);
+  CHECK(result.special_entries.empty());
+}
+
 TEST_CASE("the same displacement to another function of a shared section is a change") {
   ReviewUnit u;
   shared_section(u.original, {"one", "two"}, 0x31, {0xe8, 0xff, 0xff, 0xff, 0xff});

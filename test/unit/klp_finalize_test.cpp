@@ -108,6 +108,15 @@ TEST_CASE("debug sections go, other unallocated ones stay", "[klp_finalize]") {
   CHECK(elf.maybe_section(".rela.note.other") != nullptr);
 }
 
+TEST_CASE("no function of a livepatch loses its ENDBR", "[klp_finalize]") {
+  LinkedModule module;
+  module.object.function("f", std::vector<std::byte>(8)).calls(module.travel("vmlinux", "vmlinux", "g"), 1);
+  module.object.table(".ibt_endbr_seal", std::vector<std::byte>(4)).refers(0, test::kRPc32, "f");
+  const ElfObject elf = module.result();
+  CHECK(elf.maybe_section(".ibt_endbr_seal") == nullptr);
+  CHECK(elf.maybe_section(".rela.ibt_endbr_seal") == nullptr);
+}
+
 TEST_CASE("an unused travel symbol does not stay undefined", "[klp_finalize]") {
   LinkedModule module;
   module.travel("vmlinux", "vmlinux", "unused");

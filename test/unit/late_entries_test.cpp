@@ -113,6 +113,24 @@ TEST_CASE("a tracepoint whose site is compiled as a jump is refused: without its
   CHECK(only_finding(ModuleUnit("__tracepoint_write", kJump).run()).severity == Severity::refusal);
 }
 
+TEST_CASE("a static branch that objtool has not turned off yet is, with its entry and without it") {
+  for (const char* key : {"__tracepoint_write", "kernels_key"}) {
+    ModuleUnit unit(key, kJump);
+    if (key == std::string_view("kernels_key")) unit.object = "vmlinux";
+    for (ObjectFixture* f : {&unit.original, &unit.patched}) {
+      for (auto& r : f->builder().relocations(f->section("__jump_table"))) r.addend += r.offset == 8 ? 2 : 0;
+    }
+    const UnitResult result = unit.run();
+    REQUIRE_FALSE(result.findings.has_refusal());
+    CHECK(has_section(result, "__jump_table") == (key == std::string_view("kernels_key")));
+    const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
+                                   [](const PlanSection& s) { return s.name == ".text.f"; });
+    REQUIRE(text != result.plan.sections.end());
+    CHECK(text->data[8] == std::byte{0x66});
+    CHECK(text->data[9] == std::byte{0x90});
+  }
+}
+
 TEST_CASE("in vmlinux all entries are processed while the livepatch is loaded") {
   ModuleUnit unit("__tracepoint_write");
   unit.object = "vmlinux";

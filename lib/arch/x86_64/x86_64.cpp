@@ -16,6 +16,25 @@
 namespace klp::arch {
 namespace {
 
+// What the source tells objtool of the code; the linker script of modules drops it (scripts/module.lds.S). A kernel
+// with IBT has objtool look at the linked module, which needs it then. include/linux/objtool.h, instrumentation.h,
+// arch/x86/include/asm/{alternative,ibt,nospec-branch}.h, Linux 5.10-6.12: an address, relative or not; 7.x: with a
+// type.
+void add_annotations(std::vector<TableSpec>& tables) {
+  for (const std::string_view section :
+       {".discard.reachable", ".discard.unreachable", ".discard.retpoline_safe", ".discard.noendbr",
+        ".discard.ignore_alts", ".discard.instr_begin", ".discard.instr_end", ".discard.validate_unret",
+        ".discard.intra_function_calls", ".discard.ibt_endbr_noseal", ".discard.func_stack_frame_non_standard"}) {
+    tables.push_back({.section = section,
+                      .layouts = {{.size = 4, .fields = {0}}, {.size = 8, .fields = {0}}},
+                      .for_build_tools = true});
+  }
+  tables.push_back(
+      {.section = ".discard.unwind_hints", .layouts = {{.size = 12, .fields = {0}}}, .for_build_tools = true});
+  tables.push_back(
+      {.section = ".discard.annotate_insn", .layouts = {{.size = 8, .fields = {0}}}, .for_build_tools = true});
+}
+
 // struct names are the kernel's; sizes of the records without a struct are those of their one relocated field.
 // Layouts: arch/x86/include/asm/{alternative,jump_label,bug,extable,orc_types,paravirt_types}.h and
 // include/linux/static_call_types.h, Linux 5.10-6.12; the longer jump_entry, with absolute addresses, is that of 4.x,
@@ -72,6 +91,7 @@ std::vector<TableSpec> make_tables() {
     tables.push_back(
         {.section = section, .layouts = {{.size = 4, .fields = {0}}}, .compared = true, .constant_size = size});
   }
+  add_annotations(tables);
   // Sealing an ENDBR is decided from the references of one build: a carried function may be reached otherwise. Dropping
   // is always safe.
   for (const std::string_view dropped : {".ibt_endbr_seal", "__patchable_function_entries"}) {
@@ -162,6 +182,18 @@ class X86_64 : public Arch {
       return code.size() >= nop.size() && std::equal(nop.begin(), nop.end(), code.begin());
     };
     return begins_with(kNop2) || begins_with(kNop5);
+  }
+
+  // arch/x86/include/asm/jump_label.h (6.1): with the hack for objtool the asm has a jump, and bit 1 of the key's
+  // addend says that objtool must write a NOP. A kernel with IBT runs it at the link only, so that units still have the
+  // jump.
+  std::span<const std::byte> branch_placeholder(std::span<const std::byte> code, int64_t key_addend) const override {
+    constexpr int64_t kMustBeNop = 2;
+    constexpr std::byte kShortJump{0xeb}, kJump{0xe9};
+    if ((key_addend & kMustBeNop) == 0 || code.empty()) return {};
+    if (code[0] == kShortJump && code.size() >= sizeof kNop2) return kNop2;
+    if (code[0] == kJump && code.size() >= sizeof kNop5) return kNop5;
+    return {};
   }
 
   const std::vector<TableSpec>& tables() const override {

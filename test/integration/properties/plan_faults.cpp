@@ -30,7 +30,7 @@ class FunctionCheck {
     }
     for (const PlanRelocation& planned : section.relocations) {
       const auto found = std::find_if(expected.begin(), expected.end(), [&](const elf::Relocation* r) {
-        return r->offset - function_.value == planned.offset;
+        return r->offset - function_.value + symbol_.value == planned.offset;
       });
       if (found == expected.end()) {
         // A call that the assembler resolved within its section has become a relocation.
@@ -50,7 +50,7 @@ class FunctionCheck {
 
  private:
   void fault(const PlanRelocation& r, const std::string& what) {
-    text_ += fmt::format("{}+{:#x}: {}\n", function_.name, r.offset, what);
+    text_ += fmt::format("{}+{:#x}: {}\n", function_.name, r.offset - symbol_.value, what);
   }
 
   void check(const PlanRelocation& planned, const elf::Relocation& object) {

@@ -1,0 +1,22 @@
+// The strings that a patch object carries, gathered into one section.
+#pragma once
+
+#include <vector>
+
+#include "diff/livepatch_module.h"
+#include "diff/pieces.h"
+
+namespace klp::diff {
+
+/// A relocation whose addend waits for the place of its string.
+struct StringUse {
+  Reference reference;
+  size_t section = 0, relocation = 0;  ///< of the plan
+};
+
+/// Copies the strings of `uses` into the plan's section number `section`, and fills in the addends of `uses`. Strings
+/// keep the order they have in the object and stay neighbours if they were: the compiler writes "one past the end" of a
+/// string as it writes the start of the next one. Error for an alignment that no module can have.
+void lay_out_strings(PatchObject& object, size_t section, const std::vector<StringUse>& uses, const arch::Arch& arch);
+
+}  // namespace klp::diff
