@@ -11,7 +11,7 @@
 namespace klp::kernel {
 namespace {
 
-/// The numbers that __COUNTER__ gave: they only make names differ, and count on with each use in a header.
+/// The numbers that __COUNTER__ gave count on with each use in a header.
 std::string_view without_counter(std::string_view word) {
   if (!word.starts_with("__UNIQUE_ID_") && !word.starts_with("__compiletime_assert_")) return word;
   while (word.back() >= '0' && word.back() <= '9') word.remove_suffix(1);
@@ -22,7 +22,7 @@ class Splitter {
  public:
   Splitter(const TokenText& text, Blanks blanks) : tokens_(text.tokens()), blanks_(blanks) {}
 
-  std::vector<Item> run() {
+  std::vector<Item> run(bool* complete) {
     for (size_t at = 0; at < tokens_.size();) {
       const Token& token = tokens_[at];
       if (token.starts_line && token.is("#")) {
@@ -36,6 +36,7 @@ class Splitter {
         ++at;
       }
     }
+    if (complete != nullptr) *complete = pending_.empty() && conditions_.empty();
     flush(ItemKind::other);
     return std::move(items_);
   }
@@ -100,6 +101,7 @@ class Splitter {
 
   void code(const Token& token) {
     pending_.push_back(token);
+    if (blanks_ == Blanks::ignored) pending_.back().text = without_counter(token.text);
     if (token.kind != TokenKind::punctuator) return;
     const char c = token.text.size() == 1 ? token.text[0] : '\0';
     if (c == '(' || c == '[' || c == '{') {
@@ -141,7 +143,7 @@ class Splitter {
     uint64_t digest = context_;
     for (size_t i = 0; i < item.tokens.size(); ++i) {
       if (i != 0 && blanks_ == Blanks::count && item.tokens[i].space_before) digest = mixed(digest, " ");
-      digest = mixed(digest, blanks_ == Blanks::count ? item.tokens[i].text : without_counter(item.tokens[i].text));
+      digest = mixed(digest, item.tokens[i].text);
     }
     item.digest = mixed(digest, item.kind == ItemKind::other ? "?" : "");
     items_.push_back(std::move(item));
@@ -164,8 +166,8 @@ class Splitter {
 
 }  // namespace
 
-std::vector<Item> split_items(const TokenText& text, Blanks blanks) {
-  return Splitter(text, blanks).run();
+std::vector<Item> split_items(const TokenText& text, Blanks blanks, bool* complete) {
+  return Splitter(text, blanks).run(complete);
 }
 
 }  // namespace klp::kernel

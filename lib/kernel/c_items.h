@@ -34,11 +34,13 @@ struct Item {
 };
 
 /// Whether a blank between two tokens counts for the digest: in the text of a header it can end in a string (#x), in
-/// preprocessed text it cannot; there the numbers that __COUNTER__ gave do not count either.
+/// preprocessed text it cannot; there words are without the numbers that __COUNTER__ gave, which only make names
+/// differ.
 enum class Blanks { count, ignored };
 
-/// The pieces in the order in which they end. Every token outside of them is lost: a lone ';'.
-std::vector<Item> split_items(const TokenText& text, Blanks blanks);
+/// The pieces in the order in which they end. Every token outside of them is lost: a lone ';'. `complete` becomes
+/// whether the last piece is at its end there, with every #if closed: what follows is cut as if it were alone.
+std::vector<Item> split_items(const TokenText& text, Blanks blanks, bool* complete = nullptr);
 
 /// An enumerator with all that decides its value: the last explicit value before it and the distance from there.
 struct Enumerator {

@@ -41,6 +41,8 @@ size_t punctuator_size(std::string_view rest) {
   constexpr std::array<std::string_view, 4> kThree = {"...", "<<=", ">>=", "%:%"};
   constexpr std::array<std::string_view, 20> kTwo = {"##", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=",
                                                      "&&", "||", "*=", "/=", "%=", "+=", "-=", "&=", "^=", "|="};
+  constexpr std::string_view kSecond = ".<>:#+-=&|";  // that one of them goes on with
+  if (rest.size() < 2 || kSecond.find(rest[1]) == kSecond.npos) return 1;
   const auto begins = [&](std::string_view p) { return rest.starts_with(p); };
   if (std::any_of(kThree.begin(), kThree.end(), begins)) return 3;
   return std::any_of(kTwo.begin(), kTwo.end(), begins) ? 2 : 1;

@@ -28,6 +28,7 @@ class TokenText {
  public:
   explicit TokenText(std::string text);
   const std::vector<Token>& tokens() const { return tokens_; }
+  const std::string& text() const { return *text_; }  ///< that the tokens point into: with continued lines joined
 
  private:
   std::unique_ptr<const std::string> text_;  // tokens point into it

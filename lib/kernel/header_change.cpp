@@ -199,7 +199,7 @@ HeaderChange compare_headers(const std::string& original, const std::string& pat
   return compare_items(split_items(before, Blanks::count), split_items(after, Blanks::count));
 }
 
-HeaderChange compare_items(const std::vector<Item>& a, const std::vector<Item>& b) {
+HeaderChange compare_items(std::span<const Item> a, std::span<const Item> b) {
   std::vector<uint64_t> x, y;
   for (const Item& item : a) x.push_back(item.digest);
   for (const Item& item : b) y.push_back(item.digest);

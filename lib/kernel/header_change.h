@@ -3,6 +3,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ struct HeaderChange {
 HeaderChange compare_headers(const std::string& original, const std::string& patched);
 
 /// The same for texts that are split already.
-HeaderChange compare_items(const std::vector<Item>& original, const std::vector<Item>& patched);
+HeaderChange compare_items(std::span<const Item> original, std::span<const Item> patched);
 
 /// Positions of the elements of `a` and of `b` that are not in a longest common subsequence. When the sequences differ
 /// in too much, all between the first and the last difference.

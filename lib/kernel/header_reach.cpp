@@ -30,19 +30,6 @@ std::set<std::string> units_with(const KernelIndex& index, const std::string& fi
   return result;
 }
 
-ChangedNames changed_names(const HeaderChange& change, const FillsHole& fills_hole) {
-  ChangedNames result{change.names, change.macros, {}};
-  for (const GrownType& type : change.grown) {
-    if (fills_hole(type)) {
-      result.names.insert(type.members.begin(), type.members.end());
-      result.filled.insert(type.tag);
-    } else {
-      result.names.insert(type.tag);
-    }
-  }
-  return result;
-}
-
 /// What -D options give to the unit's text.
 std::string definitions_in(const std::string& command) {
   std::string text;
@@ -80,6 +67,7 @@ class NameProof {
       if (own.is) why[i] = fmt::format("uses {}", own.why);
       ReachedUnit& unit = units_[candidates_[i]];
       unit.why = why[i];
+      unit.names = own.is && own.directly;
       if (why[i].empty()) unit.proof = Proof::names;
     }
   }
@@ -109,6 +97,19 @@ class NameProof {
 };
 
 }  // namespace
+
+ChangedNames changed_names(const HeaderChange& change, const FillsHole& fills_hole) {
+  ChangedNames result{change.names, change.macros, {}};
+  for (const GrownType& type : change.grown) {
+    if (fills_hole(type)) {
+      result.names.insert(type.members.begin(), type.members.end());
+      result.filled.insert(type.tag);
+    } else {
+      result.names.insert(type.tag);
+    }
+  }
+  return result;
+}
 
 std::vector<ReachedUnit> reached_units(const KernelIndex& index, const SourceTrees& trees,
                                        const std::vector<TouchedFile>& touched,
@@ -152,6 +153,7 @@ void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, c
       unclear.try_emplace(unit, file.path + ": " + change.unclear);
   }
   if (removed == Removed::ignored) {
+    if (all.removed.empty()) return;
     for (const std::string& name : all.removed) all.names.erase(name);
   }
   std::vector<size_t> candidates;
@@ -163,23 +165,6 @@ void prove_by_names(std::vector<ReachedUnit>& units, const KernelIndex& index, c
     }
   }
   if (!candidates.empty()) NameProof(units, std::move(candidates), index, trees).run(changed_names(all, fills_hole));
-}
-
-bool same_tokens(const std::string& original, const std::string& patched, const FillsHole& fills_hole,
-                 std::string& why) {
-  const TokenText before(original), after(patched);
-  const std::vector<Item> a = split_items(before, Blanks::ignored), b = split_items(after, Blanks::ignored);
-  const HeaderChange change = compare_items(a, b);
-  why = change.unclear;
-  if (change.empty()) return true;
-  if (!why.empty()) return false;
-  NameClosure closure;
-  closure.add(a, NameClosure::Role::header);
-  closure.add(b, NameClosure::Role::header);
-  for (const NameClosure::Affected& text : closure.affected(changed_names(change, fills_hole))) {
-    if (text.is) why = "uses " + text.why;
-  }
-  return why.empty();
 }
 
 }  // namespace klp::kernel

@@ -12,6 +12,7 @@
 
 #include "kernel/header_change.h"
 #include "kernel/index.h"
+#include "kernel/name_closure.h"
 #include "kernel/patch_set.h"
 #include "support/files.h"
 
@@ -23,7 +24,8 @@ struct ReachedUnit {
   const Unit* unit = nullptr;
   std::string header;  ///< the first touched one that it includes
   Proof proof = Proof::none;
-  std::string why;  ///< no proof yet: what stands against it
+  std::string why;     ///< no proof yet: what stands against it
+  bool names = false;  ///< its own source names what changed: a proof by tokens is not to be expected
 };
 
 /// The source trees that proofs read: paths are relative to each.
@@ -48,8 +50,12 @@ using FillsHole = std::function<bool(const GrownType&)>;
 /// never names a new member would not copy it. 17 words, MOVE_RATIO of x86 in gcc 12, and half as much again.
 constexpr uint64_t kSmallestFilled = 208;
 
+/// What the closure over names starts from.
+ChangedNames changed_names(const HeaderChange& change, const FillsHole& fills_hole);
+
 /// Whether inline functions that the patch takes out of a header count as changed. A unit that uses one cannot be
-/// compiled from the patched source, and what it does now does not depend on the patch.
+/// compiled from the patched source, and what it does now does not depend on the patch. When the patch takes out none,
+/// ignoring them proves nothing.
 enum class Removed { count, ignored };
 
 /// Sets `proof` of each unit that can be proven by names, `why` of the others. Reads each file that one of the units

@@ -2,6 +2,7 @@
 #include "kernel/name_closure.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 
@@ -206,8 +207,8 @@ class Closing {
 
   void follow() {
     while (!open_.empty() && causes_.size() < kMostNames) {
-      const uint32_t name = open_.back();
-      open_.pop_back();
+      const uint32_t name = open_.front();
+      open_.pop_front();
       const bool macro = macros_.has(name);
       for (const uint32_t pasting : patterns_.making(name, names_)) add(pasting, macro, name);
       for (const DefinitionUses* d : index_.users(name)) {
@@ -215,7 +216,9 @@ class Closing {
       }
     }
     if (open_.empty()) return;
-    for (NameClosure::Affected& text : result_) text = {true, "too many names"};
+    for (NameClosure::Affected& text : result_) {
+      if (!text.is) text = {true, false, "too many names"};
+    }
   }
 
   /// `d` names `name`.
@@ -231,7 +234,8 @@ class Closing {
   void mark(size_t number, uint32_t name) {
     NameClosure::Affected& text = result_[number];
     if (text.is) return;
-    text = {true, std::string(names_.text(name))};
+    const auto cause = causes_.find(name);
+    text = {true, cause != causes_.end() && cause->second == name, std::string(names_.text(name))};
     constexpr int kShown = 4;
     for (int i = 0; i < kShown && causes_.count(name) != 0 && causes_[name] != name; ++i) {
       name = causes_[name];
@@ -248,7 +252,7 @@ class Closing {
   std::set<Place> typed_;                       ///< arguments of which a macro makes an object
   std::map<Place, std::set<size_t>> typed_in_;  ///< the same of macros that these texts define for themselves
   std::map<uint32_t, uint32_t> causes_;         ///< name -> the changed one that it uses
-  std::vector<uint32_t> open_;                  ///< names whose users are still to be looked at
+  std::deque<uint32_t> open_;                   ///< names whose users are still to be looked at: the changed ones first
 };
 
 }  // namespace

@@ -38,7 +38,8 @@ class NameClosure {
 
   struct Affected {
     bool is = false;
-    std::string why;  ///< the name, and how the change leads to it
+    bool directly = false;  ///< it names what changed itself
+    std::string why;        ///< the name, and how the change leads to it
   };
   /// For each text, by its number, whether it is affected by the change.
   std::vector<Affected> affected(const ChangedNames& change);

@@ -91,6 +91,11 @@ void PastePatterns::follow(const std::vector<DefinitionUses>& definitions) {
       }
     }
   }
+  for (const auto& [place, all] : words_) {
+    for (const auto& [macro, numbers] : chains_of_) {
+      if (all.count(macro) != 0) pasting_[place].push_back(macro);
+    }
+  }
 }
 
 struct PastePatterns::Match {
@@ -136,13 +141,13 @@ bool PastePatterns::can_come(Place place, std::string_view word, int depth, cons
   const auto words = words_.find(place);
   if (words == words_.end()) return false;
   if (const auto number = names.find(word); number && words->second.count(*number) != 0) return true;
-  for (const auto& [macro, numbers] : chains_of_) {
-    if (words->second.count(macro) == 0) continue;
-    if (std::any_of(numbers.begin(), numbers.end(),
-                    [&](size_t i) { return makes(chains_[i], word, depth - 1, names); }))
-      return true;
-  }
-  return false;
+  const auto pasting = pasting_.find(place);
+  if (pasting == pasting_.end() || depth <= 1) return false;
+  return std::any_of(pasting->second.begin(), pasting->second.end(), [&](uint32_t macro) {
+    const std::vector<size_t>& chains = chains_of_.at(macro);
+    return std::any_of(chains.begin(), chains.end(),
+                       [&](size_t i) { return makes(chains_[i], word, depth - 1, names); });
+  });
 }
 
 }  // namespace klp::kernel

@@ -42,6 +42,7 @@ class PastePatterns {
   std::vector<Chain> chains_;
   std::map<uint32_t, std::vector<size_t>> chains_of_;  ///< by macro
   std::map<Place, std::set<uint32_t>> words_;          ///< that can come to a macro's argument
+  std::map<Place, std::vector<uint32_t>> pasting_;     ///< those of them that are macros with a chain
 };
 
 }  // namespace klp::kernel

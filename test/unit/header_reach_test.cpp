@@ -135,6 +135,68 @@ TEST_CASE("preprocessed texts are the same but for what nothing names", "[header
   CHECK(same("static void *__UNIQUE_ID_x7;", "static void *__UNIQUE_ID_x8;"));
 }
 
+TEST_CASE("a token proof sees who names what changed, wherever that stands", "[header_reach]") {
+  std::string why;
+  const auto same = [&](const std::string& a, const std::string& b) {
+    return same_tokens(
+        a, b, [](const GrownType&) { return false; }, why);
+  };
+  const std::string before = "struct other {\n\tint f;\n};\nextern int g(int);\n";
+  const std::string behind = "static inline int h(int x)\n{\n\treturn g(x);\n}\nint k(void)\n{\n\treturn h(1);\n}\n";
+  CHECK(same(before + kOld + behind, before + kNew + behind));
+  for (const char* user : {"int u(void)\n{\n\treturn f(2);\n}\n", "int u = 1 + f(2);\n",
+                           "static inline int w(void)\n{\n\treturn f(2);\n}\nint u(void)\n{\n\treturn w();\n}\n"}) {
+    INFO(user);
+    CHECK_FALSE(same(before + kOld + behind + user, before + kNew + behind + user));
+    CHECK_FALSE(same(user + before + kOld + behind, user + before + kNew + behind));
+    CHECK_FALSE(same(before + user + behind, before + kNew + user + behind));  // declared only now
+    CHECK_FALSE(same(before + kOld + behind, before + kNew + user + behind));
+    CHECK_FALSE(same(before + behind, before + user + behind));
+    CHECK_FALSE(same(before + user + behind, before + behind));
+  }
+  SECTION("added or gone, at the beginning, in between and at the end") {
+    CHECK(same(before + behind, before + kNew + behind));
+    CHECK(same(before + kNew + behind, before + behind));
+    CHECK(same(before + behind, kNew + before + behind));
+    CHECK(same(before + behind, before + behind + kNew));
+    CHECK(same(before + behind + kNew, before + behind));
+    CHECK(same(before + kOld + behind, before + behind + kNew));  // moved, and nobody names it
+  }
+  SECTION("what the difference opens goes on behind it") {
+    CHECK_FALSE(same(before + kOld + behind, before + kOld + "/*\n" + behind));
+    CHECK_FALSE(same(before + kOld + behind, before + kOld + "struct {\n" + behind));
+    CHECK_FALSE(same(before + kOld + behind, before + kOld + "int x = (\n" + behind));
+    CHECK_FALSE(same(before + "int x;\n" + behind, before + "int x\n" + behind));
+  }
+  SECTION("numbers that __COUNTER__ gave") {
+    const std::string one = "static int __UNIQUE_ID_x", two = " = 1;\n", use = "int u(void)\n{\n\treturn __UNIQUE_ID_x";
+    CHECK(same(one + "7" + two + use + "7;\n}\n", one + "8" + two + use + "8;\n}\n"));
+    CHECK_FALSE(same(one + "7 = 1;\n" + use + "7;\n}\n", one + "7 = 1;\n" + one + "8 = 2;\n" + use + "8;\n}\n"));
+  }
+  SECTION("a text with macros is looked at as a whole") {
+    const std::string macro = "#define GET(n) n##_()\n", old_one = "static inline int f_(void)\n{\n\treturn 1;\n}\n",
+                      new_one = "static inline int f_(void)\n{\n\treturn 2;\n}\n";
+    CHECK_FALSE(same(macro + old_one + "int u = GET(f);\n", macro + new_one + "int u = GET(f);\n"));
+  }
+}
+
+TEST_CASE("a source that names a changed name itself is told from one that is led to it", "[header_reach]") {
+  NameClosure closure;
+  const auto add = [&](const char* text, NameClosure::Role role) {
+    const TokenText tokens{std::string(text)};
+    return closure.add(split_items(tokens, Blanks::count), role);
+  };
+  add("#define G(x) f(x)\n", NameClosure::Role::header);
+  const size_t direct = add("int a = f(1);\n", NameClosure::Role::source);
+  const size_t led = add("int a = G(1);\n", NameClosure::Role::source);
+  const size_t neither = add("int a;\n", NameClosure::Role::source);
+  const auto affected = closure.affected({{"f"}, {}, {}});
+  CHECK(affected[direct].directly);
+  CHECK(affected[led].is);
+  CHECK_FALSE(affected[led].directly);
+  CHECK_FALSE(affected[neither].is);
+}
+
 TEST_CASE("differences of sequences", "[header_reach]") {
   const SequenceDifference d = compare_sequences({1, 2, 3, 4, 5}, {1, 3, 9, 4, 5, 6});
   CHECK(d.only_a == std::vector<size_t>{1});

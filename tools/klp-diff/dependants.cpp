@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "elf/elf_object.h"
 #include "elf/layout_compare.h"
@@ -37,6 +38,11 @@ bool is_assembly(const kernel::Unit& unit) {
 }
 bool is_special(const kernel::Unit& unit) {
   return kernel::kind_of_path(unit.source) == kernel::PathKind::special_image;
+}
+
+/// Compiled and compared, and not refused if it differs.
+bool can_be_judged(const kernel::Unit& unit) {
+  return !is_generated(unit) && !is_assembly(unit) && !is_special(unit);
 }
 
 bool equal_objects(const UnitPair& pair) {
@@ -98,8 +104,10 @@ class Dependants {
     const size_t touched = pairs_.size();
     for (size_t i = 0; i < reached_.size(); ++i) results_.push_back({});
     prove();
-    if (!refuse_layout(touched)) {
-      refuse_others();
+    if (refuse_layout(touched, kManyUnits)) return report();
+    if (refuse_others()) {
+      leave_rest(touched);
+    } else {
       compile_rest();
     }
     return report();
@@ -127,7 +135,7 @@ class Dependants {
     size_t tried = 0;
     for (size_t i = 0; i < reached_.size() && tried < kProbes && !layouts.compare(type); ++i) {
       const kernel::Unit& unit = *reached_[i].unit;
-      if (is_generated(unit) || is_assembly(unit) || is_special(unit) || results_[i] != "") continue;
+      if (!can_be_judged(unit) || results_[i] != "") continue;
       ++tried;
       if (const UnitPair* pair = compile(i)) layouts.add(*pair);
     }
@@ -141,8 +149,13 @@ class Dependants {
     return result;
   }
 
+  /// Where the unit's own source names what changed, its tokens have changed too; to find that out costs as much as to
+  /// compile it. What cannot be compiled gets its chance all the same.
   void prove_by_tokens(const kernel::FillsHole& fills_hole) {
-    const std::vector<size_t> rest = left();
+    std::vector<size_t> rest = left();
+    rest.erase(std::remove_if(rest.begin(), rest.end(),
+                              [&](size_t i) { return reached_[i].names && can_be_judged(*reached_[i].unit); }),
+               rest.end());
     std::vector<const kernel::Unit*> units;
     for (const size_t i : rest) units.push_back(reached_[i].unit);
     workspace_.preprocess(units, input_.compile, [&](size_t at, const std::string& a, const std::string& b) {
@@ -152,12 +165,12 @@ class Dependants {
     });
   }
 
-  /// True when the patch is refused for a layout before hundreds of units are compiled.
-  bool refuse_layout(size_t touched) {
+  /// True when the patch is refused for a layout that more than `few` units work on, before they are compiled.
+  bool refuse_layout(size_t touched, size_t few) {
     const size_t units = left().size();
     const bool accepted = std::any_of(input_.accept.begin(), input_.accept.end(),
                                       [](const std::string& code) { return code.starts_with("changed-layout"); });
-    if (changed_.empty() || units <= kManyUnits || accepted) return false;
+    if (changed_.empty() || units <= few || accepted) return false;
     for (const elf::LayoutComparison& layout : changed_) {
       std::string what;
       for (size_t i = 0; i < layout.changes.size() && i < 3; ++i)
@@ -177,11 +190,13 @@ class Dependants {
     return true;
   }
 
-  /// What cannot be redirected even if it changes.
-  void refuse_others() {
+  /// What cannot be redirected even if it changes. True when there is any.
+  bool refuse_others() {
+    bool refused = false;
     for (const size_t i : left()) {
       const ReachedUnit& unit = reached_[i];
       if (!is_generated(*unit.unit) && !is_assembly(*unit.unit)) continue;
+      refused = true;
       results_[i] = "refused";
       if (is_generated(*unit.unit)) {
         findings_.add(refusal("header-reach", unit,
@@ -197,6 +212,23 @@ class Dependants {
             "make the change in the C code instead of in the header"));
       }
     }
+    return refused;
+  }
+
+  /// The patch is refused, whatever the rest compiles to: of what it could add, a changed layout is known already.
+  void leave_rest(size_t touched) {
+    const std::vector<size_t> rest = left();
+    if (rest.empty() || refuse_layout(touched, 0)) return;
+    for (const size_t i : rest) results_[i] = "refused";
+    findings_.add({Severity::note,
+                   "header-reach",
+                   {},
+                   {},
+                   {},
+                   fmt::format("{} other units that include the touched headers and are not proven unaffected were not "
+                               "compiled: the patch is refused anyway",
+                               rest.size()),
+                   {}});
   }
 
   void compile_rest() {
@@ -252,36 +284,52 @@ class Dependants {
   }
 
   void add_findings(const Findings& of_compiling) {
+    const std::set<std::string> kept = units_that_keep_their_code(of_compiling);
     for (Finding finding : of_compiling.list()) {
-      const auto unit = std::find_if(reached_.begin(), reached_.end(),
-                                     [&](const ReachedUnit& r) { return r.unit->unit == finding.unit; });
-      if (finding.code == "does-not-compile" && unit != reached_.end()) {
-        if (keeps_its_code(*unit)) {
-          results_[static_cast<size_t>(unit - reached_.begin())] = "kept";
-          findings_.add({Severity::warning,
-                         "does-not-compile",
-                         {},
-                         unit->unit->unit,
-                         {},
-                         fmt::format("{} {}, which the patch takes out of {}: it keeps the code that it has",
-                                     unit->unit->source, unit->why, unit->header),
-                         "if the fix is needed there too, add the change of this file to the patch"});
-          continue;
-        }
+      const auto unit = reached(finding);
+      if (unit == reached_.end()) {
+        findings_.add(finding);
+      } else if (kept.count(finding.unit) != 0) {
+        results_[static_cast<size_t>(unit - reached_.begin())] = "kept";
+        findings_.add({Severity::warning,
+                       "does-not-compile",
+                       {},
+                       unit->unit->unit,
+                       {},
+                       fmt::format("{} {}, which the patch takes out of {}: it keeps the code that it has",
+                                   unit->unit->source, unit->why, unit->header),
+                       "if the fix is needed there too, add the change of this file to the patch"});
+      } else {
         finding.message = fmt::format("the patch changes {} but not {}, which includes it: {}", unit->header,
                                       unit->unit->source, finding.message);
         finding.hint =
             "add to the patch what it changes in the units that use the header, or keep what they use as it is";
+        findings_.add(finding);
       }
-      findings_.add(finding);
     }
   }
 
-  /// Whether all that speaks against the unit is an inline function that is gone: nothing of the new code is in it.
-  bool keeps_its_code(const ReachedUnit& unit) const {
-    std::vector<ReachedUnit> alone = {{unit.unit, unit.header, Proof::none, {}}};
-    kernel::prove_by_names(alone, workspace_.index(), trees_, input_.touched, fills_hole_, kernel::Removed::ignored);
-    return alone.front().proof == Proof::names;
+  /// The reached unit that a finding says does not compile; the end for all other findings.
+  std::vector<ReachedUnit>::iterator reached(const Finding& finding) {
+    if (finding.code != "does-not-compile") return reached_.end();
+    return std::find_if(reached_.begin(), reached_.end(),
+                        [&](const ReachedUnit& r) { return r.unit->unit == finding.unit; });
+  }
+
+  /// Where all that speaks against a unit is an inline function that is gone, nothing of the new code is in it.
+  std::set<std::string> units_that_keep_their_code(const Findings& of_compiling) {
+    std::vector<ReachedUnit> failing;
+    for (const Finding& finding : of_compiling.list()) {
+      if (const auto unit = reached(finding); unit != reached_.end())
+        failing.push_back({unit->unit, unit->header, Proof::none, {}, false});
+    }
+    std::set<std::string> result;
+    if (failing.empty()) return result;
+    kernel::prove_by_names(failing, workspace_.index(), trees_, input_.touched, fills_hole_, kernel::Removed::ignored);
+    for (const ReachedUnit& unit : failing) {
+      if (unit.proof == Proof::names) result.insert(unit.unit->unit);
+    }
+    return result;
   }
 
   report::HeaderReach report() const {
