@@ -106,7 +106,6 @@ bool is_attribute(std::string_view word) {
                                     "__net_init",
                                     "__net_exit",
                                     "__bpf_kfunc",
-                                    "__wsum",
                                     "noinline_for_stack",
                                     "__mode"};
   return kAttributes.count(word) != 0;
@@ -188,6 +187,17 @@ void add_bracketed_declarator(const std::vector<Token>& tokens, size_t open, std
   }
 }
 
+/// Whether what stands before the token at `index` of the outer ones can be a type: else it is a type itself.
+bool has_type(const Outline& outline, size_t index) {
+  for (size_t i = 0; i < index; ++i) {
+    const Token& token = outline.tokens[outline.outer[i]];
+    const bool storage = is_one_of(token.text, {"typedef", "static", "extern", "register", "inline", "__inline",
+                                                "__inline__", "const", "volatile"});
+    if (token.is_identifier() && !storage && !is_attribute(token.text)) return true;
+  }
+  return false;
+}
+
 /// The declarator at `index` of the outer tokens; when it looks like an attribute, what stands before it too.
 void add_declarator(const Outline& outline, size_t index, std::vector<std::string_view>& names) {
   for (size_t i = index + 1; i-- > 0;) {
@@ -195,6 +205,7 @@ void add_declarator(const Outline& outline, size_t index, std::vector<std::strin
     if (is_open(token)) continue;
     if (!token.is_identifier() || is_keyword(token.text)) return;
     if (i > 0 && is_tag_word(outline.tokens[outline.outer[i - 1]])) return;
+    if (i < index && !has_type(outline, i)) return;
     if (!is_attribute(token.text)) names.push_back(token.text);
     if (!token.text.starts_with("__")) return;
   }

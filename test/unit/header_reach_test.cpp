@@ -63,6 +63,13 @@ TEST_CASE("what a change names", "[header_reach]") {
   CHECK(compare_headers("enum e { A, B, MAX };\n", "enum e { A, B, C, MAX };\n").names == Names{"C", "MAX"});
   CHECK(compare_headers("enum e { A };\n", "enum e { A, B = -1 };\n").names == Names{"A", "B", "e"});
   CHECK(compare_headers("int g(void);\n", "int g(void) __must_check;\n").names == Names{"g"});
+  CHECK(compare_headers("u64 __g(int);\n", "u64 __g(long);\n").names == Names{"__g"});
+  CHECK(compare_headers("extern const u64 __v;\n", "extern u64 __v;\n").names == Names{"__v"});
+  CHECK(compare_headers("extern u64 v __attr;\n", "extern u64 v __other;\n").names == Names{"__attr", "__other", "v"});
+  CHECK(compare_headers("extern __u64 v __attr(2);\n", "extern __u64 v;\n").names == Names{"__attr", "v"});
+  CHECK(compare_headers("extern __wsum v __attr(2);\n", "extern __wsum v;\n").names == Names{"__attr", "v"});
+  CHECK(compare_headers("typedef u32 __bitwise __wsum;\n", "typedef u64 __bitwise __wsum;\n").names == Names{"__wsum"});
+  CHECK(compare_headers("typedef u64 __t;\n", "typedef u32 __t;\n").names == Names{"__t"});
   CHECK(compare_headers("typedef int (*fn_t)(int);\n", "typedef int (*fn_t)(long);\n").names == Names{"fn_t"});
   CHECK_FALSE(compare_headers("#include <a.h>\n", "#include <b.h>\n").unclear.empty());
   CHECK_FALSE(compare_headers("int x = 1;\n", "int x = 2;\n").unclear.empty());
