@@ -26,6 +26,14 @@ bool matches(const Finding& finding, std::string_view spec) {
   return colon == std::string_view::npos || finding.symbol == spec.substr(colon + 1);
 }
 
+/// The part of a hint before the one that says how to accept.
+std::string without_accept(const std::string& hint) {
+  const size_t at = hint.find("--accept");
+  if (at == hint.npos) return hint;
+  const size_t end = hint.rfind(';', at);
+  return end == hint.npos ? std::string() : hint.substr(0, end);
+}
+
 }  // namespace
 
 std::string_view to_string(Severity severity) {
@@ -64,6 +72,7 @@ std::vector<std::string> Findings::accept(const std::vector<std::string>& specs)
         continue;
       finding.severity = Severity::warning;
       finding.message += " (accepted)";
+      finding.hint = without_accept(finding.hint);
       used = true;
     }
     if (!used) unused.push_back(spec);

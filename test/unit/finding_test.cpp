@@ -63,6 +63,17 @@ TEST_CASE("accepting turns refusals into warnings that say so", "[finding]") {
     CHECK(findings.accept({"changed-data"}).empty());
     CHECK_FALSE(findings.has_refusal());
   }
+  SECTION("how to accept is not told any more") {
+    Finding finding = make(Severity::refusal, "changed-layout", "c");
+    finding.hint = "use a shadow variable; --accept changed-layout:c when no old object is met";
+    findings.add(finding);
+    finding.symbol = "d";
+    finding.hint = "when no old object is met, --accept changed-layout:d";
+    findings.add(finding);
+    CHECK(findings.accept({"changed-layout"}).empty());
+    CHECK(findings.list()[2].hint == "use a shadow variable");
+    CHECK(findings.list()[3].hint.empty());
+  }
   SECTION("nothing that matches") {
     CHECK(findings.accept({"changed-data:c", "init-code"}) == std::vector<std::string>{"changed-data:c", "init-code"});
     CHECK(findings.has_refusal());
