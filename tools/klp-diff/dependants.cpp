@@ -104,9 +104,9 @@ class Dependants {
     const size_t touched = pairs_.size();
     for (size_t i = 0; i < reached_.size(); ++i) results_.push_back({});
     prove();
-    if (refuse_layout(touched, kManyUnits)) return report();
+    if (refuse_layout(touched)) return report();
     if (refuse_others()) {
-      leave_rest(touched);
+      leave_rest();
     } else {
       compile_rest();
     }
@@ -165,12 +165,12 @@ class Dependants {
     });
   }
 
-  /// True when the patch is refused for a layout that more than `few` units work on, before they are compiled.
-  bool refuse_layout(size_t touched, size_t few) {
+  /// True when the patch is refused for a layout before hundreds of units are compiled.
+  bool refuse_layout(size_t touched) {
     const size_t units = left().size();
     const bool accepted = std::any_of(input_.accept.begin(), input_.accept.end(),
                                       [](const std::string& code) { return code.starts_with("changed-layout"); });
-    if (changed_.empty() || units <= few || accepted) return false;
+    if (changed_.empty() || units <= kManyUnits || accepted) return false;
     for (const elf::LayoutComparison& layout : changed_) {
       std::string what;
       for (size_t i = 0; i < layout.changes.size() && i < 3; ++i)
@@ -215,20 +215,21 @@ class Dependants {
     return refused;
   }
 
-  /// The patch is refused, whatever the rest compiles to: of what it could add, a changed layout is known already.
-  void leave_rest(size_t touched) {
+  /// The patch is refused, whatever the rest compiles to; the units that it touches have been judged already.
+  void leave_rest() {
     const std::vector<size_t> rest = left();
-    if (rest.empty() || refuse_layout(touched, 0)) return;
+    if (rest.empty()) return;
     for (const size_t i : rest) results_[i] = "refused";
-    findings_.add({Severity::note,
-                   "header-reach",
-                   {},
-                   {},
-                   {},
-                   fmt::format("{} other units that include the touched headers and are not proven unaffected were not "
-                               "compiled: the patch is refused anyway",
-                               rest.size()),
-                   {}});
+    findings_.add(
+        {Severity::note,
+         "header-reach",
+         {},
+         {},
+         {},
+         fmt::format("{} not compiled: the patch is refused anyway",
+                     rest.size() == 1 ? "1 other unit that is not proven unaffected was"
+                                      : fmt::format("{} other units that are not proven unaffected were", rest.size())),
+         {}});
   }
 
   void compile_rest() {

@@ -39,9 +39,9 @@ expect_output "warning: ignored-change: version_proc_show"
 
 say "a system call by the macros of both"
 expect_status 0 build "$root/test/patches/syscall-kpatch.patch"
-expect_output "changed +__x64_sys_umask"
+expect_output "replaced +__x64_sys_umask"
 expect_status 0 build "$root/test/patches/syscall-klp-build.patch"
-expect_output "changed +__x64_sys_umask"
+expect_output "replaced +__x64_sys_umask"
 
 say "a static call by klp-build's macro"
 edit static_call fs/proc/version.c 's/^#include "internal.h"/#include <linux\/livepatch_helpers.h>\n&/

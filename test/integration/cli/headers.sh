@@ -8,6 +8,8 @@ edit generated arch/x86/include/asm/sigframe.h '/^struct rt_sigframe_ia32/,/^}/s
 refused header-reach "$work/generated.patch"
 expect_output "header-reach: arch/x86/kernel/asm-offsets\.s"
 expect_output "is made from arch/x86/kernel/asm-offsets\.c, which the change of arch/x86/include/asm/sigframe\.h reaches"
+expect_output "none compiled"
+expect_output "1 other unit that is not proven unaffected was not compiled: the patch is refused anyway"
 
 say "a member at the end of a struct that another file allocates"
 edit grown fs/kernfs/kernfs-internal.h '/^struct kernfs_super_info/,/^}/s/^\tstruct list_head\tnode;$/&\n\tunsigned long\t\tklp_seen;/'
@@ -25,7 +27,7 @@ say "a file that the patch does not touch joins when the header changes its code
 edit joins fs/proc/internal.h 's/^(#define FIRST_PROCESS_ENTRY) 256/\1 512/'
 edit joins fs/proc/root.c 's/if \(unlikely\(error <= 0\)\)/if (unlikely(error <= 0 || error > 9))/'
 expect_status 0 build --name joins --json "$work/report.json" "$work/joins.patch"
-expect_output "changed +proc_pid_readdir fs/proc/internal\.h:[0-9]+ changes the macro FIRST_PROCESS_ENTRY"
+expect_output "replaced +proc_pid_readdir fs/proc/internal\.h:[0-9]+ changes the macro FIRST_PROCESS_ENTRY"
 python3 - "$work/report.json" <<'PYTHON'
 import json, sys
 report = json.load(open(sys.argv[1]))
@@ -60,8 +62,9 @@ edit table fs/devpts/inode.c '/^static const match_table_t tokens/,/^}/s/"uid=%u
 refused changed-data "$work/table.patch"
 expect_output "changed-data: tokens, fs/devpts/inode\.o.*passed to match_token at parse_mount_options\+0x"
 expect_status 0 build --accept changed-data:tokens --name table "$work/table.patch"
-expect_output "lifted +parse_mount_options reads tokens, which changed"
+expect_output "replaced +parse_mount_options unchanged itself, but reads tokens, which changed"
 expect_output "warning: changed-data: tokens.*\(accepted\)"
+expect_no_output "what to do:"
 last="readelf of the module"
 readelf -W --syms "$work/out/table.ko" >"$output"
 expect_output " OBJECT +LOCAL +DEFAULT +[0-9]+ tokens( |$)"
