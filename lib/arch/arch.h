@@ -7,25 +7,16 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "arch/records.h"
 #include "arch/table_spec.h"
 #include "elf/disassembler.h"
-#include "elf/elf_types.h"
 
 namespace klp::arch {
-
-/// How a relocated field is computed, as far as the engine must know.
-struct FieldKind {
-  uint8_t width = 0;         ///< bytes of the field; 0: nothing is written (R_*_NONE)
-  bool pc_relative = false;  ///< S + A - P
-  bool is_signed = true;     ///< a 32-bit field is sign-extended to an address
-};
 
 class Arch {
  public:
@@ -36,26 +27,61 @@ class Arch {
   /// Throws Error naming type, section and offset for a type that kernel objects cannot have.
   virtual FieldKind field_kind(const elf::Relocation& relocation) const = 0;
 
-  /// Where the reference points to, relative to its symbol: the addend without the PC bias. `field_end_to_pc` is the
-  /// number of bytes from the field's start to the end of its instruction; 0 in data, where the base is the field
-  /// itself.
-  virtual int64_t target_offset(const elf::Relocation& relocation, uint64_t field_to_pc) const = 0;
+  /// What must be added to the addend of a relative field to get what it refers to, counted from its symbol.
+  /// `to_instruction_end` is the number of bytes from the field's start to the end of its instruction; 0 in data, where
+  /// the base is the field itself, unless the table says otherwise.
+  virtual int64_t bias(const elf::Relocation& relocation, uint64_t to_instruction_end) const = 0;
+
+  /// Where the reference points to, relative to its symbol: the addend without the bias.
+  virtual int64_t target_offset(const elf::Relocation& relocation, int64_t bias) const = 0;
 
   /// The inverse: the addend that makes a field refer to `offset`.
-  virtual int64_t addend_for(uint32_t type, int64_t offset, uint64_t field_to_pc) const = 0;
+  virtual int64_t addend_for(uint32_t type, int64_t offset, int64_t bias) const = 0;
 
-  /// Whether the module loader applies this type (arch/*/kernel/module*.c).
+  /// Whether the module loader applies this type (arch/*/kernel/module*.c); whether such a field of a module reaches
+  /// the kernel and other modules; and whether the loader still applies it when the module is loaded already and its
+  /// code and constants are write-protected: so for references into a module that comes later.
   virtual bool loader_accepts(uint32_t type) const = 0;
+  virtual bool reaches_out(uint32_t type) const = 0;
+  virtual bool loader_accepts_late(uint32_t type, uint64_t section_flags) const = 0;
+
+  /// Whether every module has a symbol of this name that the loader makes for it.
+  virtual bool is_made_by_loader(std::string_view symbol) const = 0;
+
+  /// Bytes of an entry of a section of addresses and constants that code loads what it needs from (.toc): what an entry
+  /// holds is what the code refers to. 0 for any other section.
+  virtual uint64_t slot_size(const elf::Section& section) const = 0;
+
+  /// Whether a relocation stands for loading what such an entry holds; else it means the entry itself.
+  virtual bool loads_slot(uint32_t type) const = 0;
+
+  /// Bytes in front of a function that belong to it, and say where the module's data is.
+  virtual uint64_t prefix_size(const elf::Symbol& function) const = 0;
 
   /// Code that runs only until the kernel has patched its sites: never, in a module (.altinstr_aux).
   virtual bool runs_before_patching_only(std::string_view section) const = 0;
 
+  /// Whether a section that is not executable holds code to be copied over sites.
+  virtual bool is_replacement_code(std::string_view section) const = 0;
+
   virtual uint32_t absolute_type() const = 0;  ///< of an address-sized field
   virtual uint32_t relative_type() const = 0;  ///< of a 32-bit PC-relative one
 
-  /// Whether a function that starts at `function_offset` of its section begins with a site that ftrace can redirect.
-  virtual bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
-                               uint64_t function_offset) const = 0;
+  /// The field of a direct branch that can reach another section: its offset in the instruction, type and bias. Nothing
+  /// for a branch that is too short.
+  struct BranchField {
+    uint64_t offset = 0;
+    uint32_t type = 0;
+    int64_t bias = 0;
+  };
+  virtual std::optional<BranchField> branch_field(const elf::Instruction& branch) const = 0;
+
+  /// What speaks against leading a direct branch out of the module, to a function of the kernel or of another module.
+  enum class Leaving { fine, lacks_nop, tail_call };
+  virtual Leaving leaving(std::span<const std::byte> code, uint64_t branch, std::string_view callee) const = 0;
+
+  /// Whether ftrace can redirect the function.
+  virtual bool has_ftrace_site(const FunctionCode& function) const = 0;
 
   /// Whether a relocation stands for an ftrace call that was turned into a NOP at build time (recordmcount,
   /// -mnop-mcount). The module loader expects the call: the plan writes `call` in front of the field, which then has

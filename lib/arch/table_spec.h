@@ -20,6 +20,7 @@ struct TableLayout {
   std::optional<std::pair<uint32_t, uint32_t>> replacement{};
   /// Offset of the byte with the length of the site that is patched at load.
   std::optional<uint32_t> site_length{};
+  bool lengths_are_ends = false;  ///< instead of the two lengths there are fields that point to the ends
   /// An entry whose first two fields name one place says nothing: kpatch leaves such ones where it removed a jump
   /// label.
   bool void_when_equal = false;
@@ -30,6 +31,7 @@ struct TableLayout {
 /// A kernel table that is cut into entries. An entry belongs to the function that its first field points into.
 struct TableSpec {
   std::string_view section;
+  std::string_view loader_name{};      ///< the section's name in a module, where it is another one
   std::string_view entry_struct{};     ///< kernel struct whose size is an entry's; empty: there is one layout
   std::vector<TableLayout> layouts{};  ///< of all kernels; the object's relocations or BTF/DWARF tell which
   std::string_view parallel{};         ///< a second section with one record per entry (.orc_unwind for .orc_unwind_ip)

@@ -29,7 +29,7 @@ class GraphMaker {
  private:
   void add_piece(const Piece& piece) {
     // Tables are reached through their owners, replacements through the entries.
-    if (tables_.is_table(*piece.section) || (piece.section->is_exec() && piece.symbol == nullptr)) return;
+    if (tables_.is_table(*piece.section) || (pieces_.is_code(*piece.section) && piece.symbol == nullptr)) return;
     for (const elf::Relocation& r : pieces_.relocations(piece)) add_reference(piece, pieces_.resolve(r), false);
     if (piece.kind != PieceKind::function) return;
     for (const elf::Instruction& i : pieces_.code(piece)) {
@@ -43,7 +43,7 @@ class GraphMaker {
   void add_entry(const Piece& owner, const TableEntry& entry) {
     const std::optional<Fragment> fragment = fragment_of(pieces_, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
-      if (fragment && r->offset - entry.offset == fragment->field) continue;
+      if (fragment && fragment->is_field(r->offset - entry.offset)) continue;
       add_reference(owner, pieces_.resolve(*r), true);
     }
     if (!fragment) return;
@@ -91,33 +91,54 @@ std::vector<const elf::Relocation*> relocations_of(const TableEntry& entry) {
   return result;
 }
 
+namespace {
+
+/// What a field of an entry points to; nothing when it has no relocation.
+std::optional<Reference> target_of(const Pieces& pieces, const TableEntry& entry, uint64_t field) {
+  for (const elf::Relocation* r : relocations_of(entry)) {
+    if (r->offset == entry.offset + field) return pieces.resolve(*r);
+  }
+  return std::nullopt;
+}
+
+/// Bytes of the code that is copied over the entry's site and starts at `start`.
+uint64_t size_of_replacement(const Pieces& pieces, const TableEntry& entry, const Reference& start) {
+  const arch::TableLayout& layout = *entry.layout;
+  if (!layout.lengths_are_ends)
+    return static_cast<uint64_t>(slice(entry.section->data, entry.offset + layout.replacement->second, 1)[0]);
+  const auto end = target_of(pieces, entry, layout.replacement->second);
+  check(end && end->piece == start.piece && end->offset >= start.offset,
+        "{}: entry at {:#x}: its code does not end where it starts", entry.section->name, entry.offset);
+  return static_cast<uint64_t>(end->offset - start.offset);
+}
+
+}  // namespace
+
 std::optional<Fragment> fragment_of(const Pieces& pieces, const TableEntry& entry) {
   const arch::TableLayout& layout = *entry.layout;
   if (!layout.replacement && !layout.outlined) return std::nullopt;
   Fragment result;
   result.copied_at_load = layout.replacement.has_value();
   result.field = result.copied_at_load ? layout.replacement->first : *layout.outlined;
-  if (result.copied_at_load) {
-    result.size = static_cast<uint64_t>(slice(entry.section->data, entry.offset + layout.replacement->second, 1)[0]);
-    if (result.size == 0) return result;
-  }
-  for (const elf::Relocation* r : relocations_of(entry)) {
-    if (r->offset != entry.offset + result.field) continue;
-    const Reference target = pieces.resolve(*r);
-    // A replacement may be a function of the kernel (__x86_indirect_alt_jmp_rax of 5.13), an exception may go on in the
-    // function itself.
-    if (target.kind != Reference::Kind::piece || target.piece->symbol != nullptr) return std::nullopt;
-    check(target.offset >= 0 && static_cast<uint64_t>(target.offset) <= target.piece->data().size(),
-          "{}: entry at {:#x}: its code lies outside of any section", entry.section->name, entry.offset);
-    result.piece = target.piece;
-    result.start = static_cast<uint64_t>(target.offset);
-    if (!result.copied_at_load) result.size = size_of_fixup(pieces, *target.piece, result.start);
-    check(result.size <= target.piece->data().size() - result.start, "{}: entry at {:#x}: its code has no end",
-          entry.section->name, entry.offset);
+  if (layout.lengths_are_ends) {
+    result.end_field = layout.replacement->second;
+  } else if (result.copied_at_load && size_of_replacement(pieces, entry, {}) == 0) {
     return result;
   }
-  check(!result.copied_at_load, "{}: entry at {:#x} has no replacement", entry.section->name, entry.offset);
-  return std::nullopt;
+  const std::optional<Reference> target = target_of(pieces, entry, result.field);
+  check(target || !result.copied_at_load, "{}: entry at {:#x} has no replacement", entry.section->name, entry.offset);
+  // A replacement may be a function of the kernel (__x86_indirect_alt_jmp_rax of 5.13), an exception may go on in the
+  // function itself.
+  if (!target || target->kind != Reference::Kind::piece || target->piece->symbol != nullptr) return std::nullopt;
+  check(target->offset >= 0 && static_cast<uint64_t>(target->offset) <= target->piece->data().size(),
+        "{}: entry at {:#x}: its code lies outside of any section", entry.section->name, entry.offset);
+  result.piece = target->piece;
+  result.start = static_cast<uint64_t>(target->offset);
+  result.size = result.copied_at_load ? size_of_replacement(pieces, entry, *target)
+                                      : size_of_fixup(pieces, *target->piece, result.start);
+  check(result.size <= target->piece->data().size() - result.start, "{}: entry at {:#x}: its code has no end",
+        entry.section->name, entry.offset);
+  return result;
 }
 
 std::vector<const elf::Relocation*> relocations_of(const Pieces& pieces, const Fragment& fragment) {

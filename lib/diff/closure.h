@@ -35,8 +35,11 @@ struct Fragment {
   const Piece* piece = nullptr;  ///< null when the entry's field points nowhere (an empty replacement)
   uint64_t start = 0;            ///< in the piece
   uint64_t size = 0;
-  uint64_t field = 0;  ///< of the entry: points to the code
+  uint64_t field = 0;                   ///< of the entry: points to the code
+  std::optional<uint64_t> end_field{};  ///< of the entry: points to the code's end
   bool copied_at_load = false;
+
+  bool is_field(uint64_t offset) const { return offset == field || offset == end_field; }
 };
 
 /// Nothing when no field of the entry points to such code. Error when the code has no end.

@@ -30,9 +30,10 @@ std::vector<std::byte> without_fields(const Pieces& pieces, const Piece& piece, 
   std::vector<std::byte> result(data.begin(), data.end());
   for (const elf::Relocation& r : relocations_near(pieces, piece, start, size)) {
     const uint64_t at = r.offset - piece.offset;
-    const uint64_t width = pieces.arch().field_kind(r).width;
-    for (uint64_t i = at; i < at + width; ++i) {
-      if (i >= start && i < start + size) result[i - start] = std::byte{0};
+    const arch::FieldKind kind = pieces.arch().field_kind(r);
+    for (uint64_t i = at; i < at + kind.width; ++i) {
+      const auto mask = static_cast<std::byte>(kind.mask >> (8 * (i - at)));
+      if (i >= start && i < start + size) result[i - start] &= ~mask;
     }
   }
   return result;
@@ -347,7 +348,7 @@ bool Comparison::same_entry(const TableEntry& a, const TableEntry& b, const Piec
   for (size_t i = 0; i < refs_a.size(); ++i) {
     if (refs_a[i]->offset - a.offset != refs_b[i]->offset - b.offset) return false;
     const uint64_t field = refs_a[i]->offset - a.offset;
-    const bool to_fragment = fragment_a && fragment_b && field == fragment_a->field;
+    const bool to_fragment = fragment_a && fragment_b && fragment_a->is_field(field);
     if (to_fragment ? !same_fragment(*fragment_a, *fragment_b)
                     : !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), 0))
       return false;

@@ -12,7 +12,7 @@ namespace {
 class Emitter {
  public:
   explicit Emitter(const PatchObject& plan)
-      : plan_(plan), arch_(arch::arch_for(plan.machine)), builder_(plan.machine) {}
+      : plan_(plan), arch_(arch::arch_for(plan.machine)), builder_(plan.machine, plan.flags) {}
 
   elf::ObjectBuilder run() {
     elf::BuilderSymbol file;
@@ -43,6 +43,7 @@ class Emitter {
     symbol.name = s.name;
     symbol.value = s.value;
     symbol.size = s.size;
+    symbol.other = s.other;
     symbol.bind = s.bind;
     symbol.type = s.type;
     symbol.place = elf::SymbolPlace::section;

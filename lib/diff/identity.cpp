@@ -67,7 +67,7 @@ class Matcher {
       // The shipped branch may be shorter: its displacement is the instruction's last field, in whatever width.
       const bool same_length = x.size == y.size;
       const uint64_t field = start + y.offset + (only->offset - piece.offset - x.offset);
-      const auto spot = same_length ? shipped_.field_target(section, field, *only, reference.field_to_pc)
+      const auto spot = same_length ? shipped_.field_target(section, field, *only, reference.bias)
                                     : shipped_.at(section, static_cast<int64_t>(start) + y.target);
       return spot && same_target(reference, *spot, 0);
     }
@@ -79,10 +79,10 @@ class Matcher {
     for (const elf::Relocation* r : refs) {
       const Reference reference = original_.resolve(*r);  // which makes sure that the field lies in the instruction
       const uint64_t at = r->offset - piece.offset - x.offset;
-      const uint64_t width = original_.arch().field_kind(*r).width;
-      std::fill_n(a.begin() + static_cast<int64_t>(at), width, std::byte{0});
-      std::fill_n(b.begin() + static_cast<int64_t>(at), width, std::byte{0});
-      const auto spot = shipped_.field_target(section, start + y.offset + at, *r, reference.field_to_pc);
+      const arch::FieldKind kind = original_.arch().field_kind(*r);
+      arch::clear_field(kind, std::span(a).subspan(at, kind.width));
+      arch::clear_field(kind, std::span(b).subspan(at, kind.width));
+      const auto spot = shipped_.field_target(section, start + y.offset + at, *r, reference.bias);
       if (!spot || !same_target(reference, *spot, 0)) return false;
     }
     return a == b;
@@ -174,12 +174,12 @@ class Matcher {
     std::vector<std::byte> theirs(theirs_span.begin(), theirs_span.end());
     for (const elf::Relocation& r : original_.relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
-      const uint64_t width = original_.arch().field_kind(r).width;
-      if (at + width > piece.size) return false;
-      std::fill_n(ours.begin() + static_cast<int64_t>(at), width, std::byte{0});
-      std::fill_n(theirs.begin() + static_cast<int64_t>(at), width, std::byte{0});
+      const arch::FieldKind kind = original_.arch().field_kind(r);
+      if (at + kind.width > piece.size) return false;
+      arch::clear_field(kind, std::span(ours).subspan(at, kind.width));
+      arch::clear_field(kind, std::span(theirs).subspan(at, kind.width));
       const Reference inner = original_.resolve(r);
-      const auto target = shipped_.field_target(*spot.section, start + at, r, inner.field_to_pc);
+      const auto target = shipped_.field_target(*spot.section, start + at, r, inner.bias);
       if (!target || !same_target(inner, *target, depth + 1)) return false;
     }
     return ours == theirs;

@@ -173,8 +173,7 @@ class Lifter {
     } else if (in_.marks->ignores(*in_.patched, user)) {
       findings_.add("not-traceable", user.name(), fmt::format("{}, but the patch says to leave it out", reason),
                     "take KPATCH_IGNORE_FUNCTION away");
-    } else if (in_.patched->arch().has_ftrace_site(original->data(), in_.original->relocations(*original),
-                                                   original->offset)) {
+    } else if (in_.original->has_ftrace_site(*original)) {
       roots_.roots.push_back({&user, reason, true, further});
       roots_.replaced.insert(&user);
       roots_.lifted.insert(&user);

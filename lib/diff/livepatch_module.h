@@ -43,6 +43,7 @@ struct PlanSymbol {
   uint64_t value = 0;  ///< in its section; what lies before belongs to it (NOPs in front of a function)
   uint64_t size = 0;
   uint8_t bind = 0, type = 0;
+  uint8_t other = 0;  ///< st_other without the visibility
 };
 
 /// One klp_func: the new code `symbol` takes the place of the `sympos`-th `old_name` of the object.
@@ -77,6 +78,7 @@ struct PatchObject {
   std::string source;  ///< name for the FILE symbol
   std::string object;  ///< "vmlinux" or the module's name
   uint16_t machine = 0;
+  uint32_t flags = 0;  ///< e_flags
   std::vector<PlanSection> sections;
   std::vector<PlanSymbol> symbols;
   std::vector<PlanFunction> functions;

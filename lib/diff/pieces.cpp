@@ -87,6 +87,19 @@ bool is_cold_name(std::string_view name, std::string_view* parent) {
   return true;
 }
 
+const elf::Relocation* slot_behind(const arch::Arch& arch, const elf::Relocation& relocation) {
+  const elf::Symbol& symbol = *relocation.symbol;
+  if (!symbol.is_defined() || !arch.loads_slot(relocation.type)) return nullptr;
+  const elf::Section& section = *symbol.section;
+  const uint64_t size = arch.slot_size(section);
+  const uint64_t at = symbol.value + static_cast<uint64_t>(arch.target_offset(relocation, 0));
+  if (size == 0 || at % size != 0) return nullptr;
+  const auto& all = section.relocations;
+  const auto found = std::lower_bound(all.begin(), all.end(), at,
+                                      [](const elf::Relocation& r, uint64_t value) { return r.offset < value; });
+  return found != all.end() && found->offset == at && arch.field_kind(*found).width == size ? &*found : nullptr;
+}
+
 Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembler)
     : object_(&object), arch_(&arch::arch_for(object.machine())), disassembler_(&disassembler) {
   by_section_.resize(object.sections().size());
@@ -96,6 +109,7 @@ Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembl
   // A zero-sized variable (struct lock_class_key without lockdep) has a symbol in an empty section.
   for (const elf::Section& section : object.sections()) {
     if (!section.is_alloc() || section.size > 0) continue;
+    if (arch_->is_replacement_code(section.name)) add({PieceKind::anonymous, &section, 0, 0, nullptr, {}});
     for (const elf::Symbol* s : section.symbols) {
       if (starts_piece(*s)) add({PieceKind::object, &section, 0, 0, s, {}});
     }
@@ -134,7 +148,7 @@ void Pieces::read_padding(const elf::Section& entries) {
 
 uint64_t Pieces::padding(const Piece& function) const {
   const auto found = padding_.find(&function);
-  return found == padding_.end() ? 0 : found->second;
+  return found == padding_.end() ? function.prefix : found->second;
 }
 
 void Pieces::add(Piece piece) {
@@ -170,10 +184,11 @@ void Pieces::add_unnamed(const elf::Section& section, uint64_t begin, uint64_t e
 }
 
 void Pieces::cut(const elf::Section& section) {
-  if (section.is_mergeable_constants() && section.has_data() && section.entsize > 1) {
-    for (uint64_t at = 0; section.entsize <= section.size - at; at += section.entsize) {
-      add({PieceKind::constant, &section, at, section.entsize, nullptr, {}});
-    }
+  uint64_t entry = arch_->slot_size(section);
+  if (section.is_mergeable_constants() && section.has_data() && section.entsize > 1) entry = section.entsize;
+  if (entry != 0) {
+    for (uint64_t at = 0; entry <= section.size - at; at += entry)
+      add({PieceKind::constant, &section, at, entry, nullptr, {}});
     return;
   }
   std::vector<const elf::Symbol*> starts;
@@ -187,7 +202,8 @@ void Pieces::cut(const elf::Section& section) {
     for (; i < starts.size() && starts[i]->value == at; ++i) same.push_back(starts[i]);
     if (at < covered) continue;  // a symbol inside another: part of that piece
     std::stable_sort(same.begin(), same.end(), better_primary);
-    if (at > covered) add_unnamed(section, covered, at);
+    const uint64_t prefix = std::min(section.is_exec() ? arch_->prefix_size(*same[0]) : 0, at - covered);
+    if (at - prefix > covered) add_unnamed(section, covered, at - prefix);
     uint64_t end = i < starts.size() ? starts[i]->value : section.size;
     if (same[0]->size > 0) end = at + std::min(section.size - at, same[0]->size);
     Piece piece{section.is_exec() ? PieceKind::function : PieceKind::object,
@@ -195,7 +211,8 @@ void Pieces::cut(const elf::Section& section) {
                 at,
                 end - at,
                 same[0],
-                {same.begin() + 1, same.end()}};
+                {same.begin() + 1, same.end()},
+                prefix};
     add(std::move(piece));
     covered = end;
   }
@@ -221,12 +238,20 @@ std::vector<const Piece*> Pieces::named(std::string_view name) const {
   return found == by_name_.end() ? std::vector<const Piece*>() : found->second;
 }
 
-std::span<const elf::Relocation> Pieces::relocations(const Piece& piece) const {
-  const auto& all = piece.section->relocations;
+std::span<const elf::Relocation> Pieces::relocations(const elf::Section& section, uint64_t begin, uint64_t end) {
+  const auto& all = section.relocations;
   const auto by_offset = [](const elf::Relocation& r, uint64_t value) { return r.offset < value; };
-  const auto first = std::lower_bound(all.begin(), all.end(), piece.offset, by_offset);
-  const auto last = std::lower_bound(first, all.end(), piece.end(), by_offset);
+  const auto first = std::lower_bound(all.begin(), all.end(), begin, by_offset);
+  const auto last = std::lower_bound(first, all.end(), end, by_offset);
   return {first, last};
+}
+
+std::span<const elf::Relocation> Pieces::relocations(const Piece& piece) const {
+  return relocations(*piece.section, piece.offset, piece.end());
+}
+
+std::span<const elf::Relocation> Pieces::prefix_relocations(const Piece& piece) const {
+  return relocations(*piece.section, piece.start(), piece.offset);
 }
 
 const std::vector<elf::Instruction>& Pieces::code(const Piece& piece) const {
@@ -267,23 +292,36 @@ const elf::Instruction* Pieces::instruction_of(const elf::Relocation& relocation
   return &*(after - 1);
 }
 
+void Pieces::bias_code_field(Reference& reference, const elf::Relocation& relocation) const {
+  uint64_t piece_offset = 0;
+  const elf::Instruction* instruction = instruction_of(relocation, piece_offset);
+  check(instruction != nullptr, "{}+{:#x}: relocation outside of any code", relocation.section->name,
+        relocation.offset);
+  const uint64_t to_end = piece_offset + instruction->offset + instruction->size - relocation.offset;
+  check(to_end >= arch_->field_kind(relocation).width && to_end <= instruction->size,
+        "{}+{:#x}: the relocated field is in no instruction (unknown instruction?)", relocation.section->name,
+        relocation.offset);
+  reference.bias = arch_->bias(relocation, to_end);
+  reference.branch = instruction->flow != elf::Flow::none;
+}
+
 Reference Pieces::resolve(const elf::Relocation& relocation) const {
   Reference result;
   result.relocation = &relocation;
-  const arch::FieldKind field = arch_->field_kind(relocation);
-  if (field.width == 0) return result;
-  if (relocation.section->is_exec()) {
-    uint64_t piece_offset = 0;
-    const elf::Instruction* instruction = instruction_of(relocation, piece_offset);
-    check(instruction != nullptr, "{}+{:#x}: relocation outside of any code", relocation.section->name,
-          relocation.offset);
-    result.field_to_pc = piece_offset + instruction->offset + instruction->size - relocation.offset;
-    check(result.field_to_pc >= field.width && result.field_to_pc <= instruction->size,
-          "{}+{:#x}: the relocated field is in no instruction (unknown instruction?)", relocation.section->name,
-          relocation.offset);
-    result.branch = instruction->flow != elf::Flow::none;
+  if (arch_->field_kind(relocation).width == 0) return result;
+  if (is_code(*relocation.section))
+    bias_code_field(result, relocation);
+  else
+    result.bias = arch_->bias(relocation, 0);
+  if (const elf::Relocation* slot = slot_behind(*arch_, relocation)) {
+    const int64_t bias = result.bias;
+    result = resolve(*slot);
+    result.relocation = &relocation;
+    result.bias = bias;
+    result.slot = slot;
+    return result;
   }
-  result.offset = arch_->target_offset(relocation, result.field_to_pc);
+  result.offset = arch_->target_offset(relocation, result.bias);
   const elf::Symbol& symbol = *relocation.symbol;
   if (!symbol.is_defined()) {
     result.kind = Reference::Kind::external;

@@ -12,47 +12,9 @@
 #include <vector>
 
 #include "arch/arch.h"
-#include "elf/elf_object.h"
+#include "diff/piece.h"
 
 namespace klp::diff {
-
-enum class PieceKind {
-  function,
-  object,    ///< named data
-  constant,  ///< one entry of a mergeable constant section
-  anonymous  ///< what no symbol covers
-};
-
-/// A range of a section. `symbol` names it (null for constant and anonymous), `aliases` do so too.
-struct Piece {
-  PieceKind kind = PieceKind::anonymous;
-  const elf::Section* section = nullptr;
-  uint64_t offset = 0;
-  uint64_t size = 0;
-  const elf::Symbol* symbol = nullptr;
-  std::vector<const elf::Symbol*> aliases;
-
-  std::string_view name() const { return symbol != nullptr ? symbol->name : section->name; }
-  uint64_t end() const { return offset + size; }
-  std::span<const std::byte> data() const {
-    return section->has_data() ? section->data.subspan(offset, size) : std::span<const std::byte>();
-  }
-};
-
-/// What a relocation refers to.
-struct Reference {
-  enum class Kind { none, external, piece, string };
-  Kind kind = Kind::none;
-  const elf::Relocation* relocation = nullptr;  ///< null for an outward branch
-  const elf::Symbol* symbol = nullptr;          ///< external: undefined, absolute or common
-  const Piece* piece = nullptr;
-  int64_t offset = 0;       ///< from the symbol, the piece or the string; may lie outside it
-  std::string_view string;  ///< the bytes up to the terminator
-  const elf::Section* string_section = nullptr;
-  uint64_t string_start = 0;  ///< in its section
-  uint64_t field_to_pc = 0;   ///< as Arch::target_offset needs it
-  bool branch = false;        ///< the field is the target of a direct call or jump
-};
 
 class Pieces {
  public:
@@ -65,6 +27,11 @@ class Pieces {
 
   const std::deque<Piece>& all() const { return pieces_; }  ///< by section and offset
 
+  /// Code is also what is copied over sites.
+  bool is_code(const elf::Section& section) const {
+    return section.is_exec() || arch_->is_replacement_code(section.name);
+  }
+
   /// The piece that holds section + offset; the last one before it when it lies in none. Null for an empty section.
   const Piece* at(const elf::Section& section, uint64_t offset) const;
 
@@ -74,11 +41,13 @@ class Pieces {
   /// The pieces with this name or alias, by section and offset. Several in an object linked from several sources.
   std::vector<const Piece*> named(std::string_view name) const;
 
-  /// Bytes in front of a function that are its own: NOPs for the kernel to fill, from where the compiler's entry in
+  /// Bytes in front of a function that are its own: Piece::prefix, or NOPs for the kernel to fill, from where the
+  /// compiler's entry in
   /// __patchable_function_entries points to (-fpatchable-function-entry=N,M; arch/x86/Makefile, 6.2). 0 without any.
   uint64_t padding(const Piece& function) const;
 
-  std::span<const elf::Relocation> relocations(const Piece& piece) const;  ///< within a piece
+  std::span<const elf::Relocation> relocations(const Piece& piece) const;         ///< within a piece
+  std::span<const elf::Relocation> prefix_relocations(const Piece& piece) const;  ///< in the bytes in front of it
 
   Reference resolve(const elf::Relocation& relocation) const;  ///< Error when it points to nothing
 
@@ -89,16 +58,23 @@ class Pieces {
   /// A code piece's instructions, offsets from its start; decoded once.
   const std::vector<elf::Instruction>& code(const Piece& piece) const;
 
+  bool has_ftrace_site(const Piece& function) const {
+    return arch_->has_ftrace_site(
+        {*object_, *function.symbol, function.data(), relocations(function), function.offset});
+  }
+
   /// The function that `piece` is a part of: the parent of a .cold piece, else the piece itself.
   const Piece* leader(const Piece* piece) const;
 
  private:
+  static std::span<const elf::Relocation> relocations(const elf::Section& section, uint64_t begin, uint64_t end);
   void cut(const elf::Section& section);
   void add(Piece piece);
   void add_unnamed(const elf::Section& section, uint64_t begin, uint64_t end);
   const Piece* find_leader(const Piece& part) const;
   void read_padding(const elf::Section& entries);
   bool jumps_to(const Piece& from, const Piece& to) const;
+  void bias_code_field(Reference& reference, const elf::Relocation& relocation) const;
   Reference string_reference(Reference reference, const elf::Symbol& symbol, int64_t target) const;
   const elf::Instruction* instruction_of(const elf::Relocation& relocation, uint64_t& piece_offset) const;
 
@@ -113,6 +89,9 @@ class Pieces {
   std::unordered_map<const Piece*, uint64_t> padding_;
   mutable std::unordered_map<const Piece*, std::vector<elf::Instruction>> code_;
 };
+
+/// The relocation of the slot that `relocation` loads from; null when it loads from none, or a constant.
+const elf::Relocation* slot_behind(const arch::Arch& arch, const elf::Relocation& relocation);
 
 /// True for `f.cold` and `f.cold.3`; `parent` gets the part before.
 bool is_cold_name(std::string_view name, std::string_view* parent = nullptr);

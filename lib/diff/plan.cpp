@@ -4,12 +4,14 @@
 #include "diff/plan.h"
 
 #include <algorithm>
-#include <cstring>
+#include <tuple>
 #include <unordered_map>
 
 #include <fmt/ranges.h>
 
 #include "diff/late_entries.h"
+#include "diff/plan_outside.h"
+#include "diff/plan_sections.h"
 #include "diff/plan_strings.h"
 #include "diff/run_time_constants.h"
 #include "diff/section_use.h"
@@ -20,16 +22,17 @@
 namespace klp::diff {
 namespace {
 
-class Planner {
+class Planner : PlanSections {
  public:
-  Planner(const PlanInput& input, Findings& findings) : in_(input), findings_(findings), arch_(input.patched->arch()) {}
+  Planner(const PlanInput& input, Findings& findings)
+      : PlanSections(input.patched->arch()), in_(input), findings_(findings) {}
 
   PlanResult run() {
-    PatchObject& object = result_.object;
-    object.unit = in_.unit;
-    object.source = in_.source;
-    object.object = in_.context->object;
-    object.machine = in_.patched->object().machine();
+    object_.unit = in_.unit;
+    object_.source = in_.source;
+    object_.object = in_.context->object;
+    object_.machine = in_.patched->object().machine();
+    object_.flags = in_.patched->object().flags();
     for (const Carried& c : in_.carried) add_piece(*c.piece);
     for (const Carried& c : in_.carried) relocate_piece(*c.piece);
     for (const Carried& c : in_.carried) {
@@ -39,12 +42,13 @@ class Planner {
     for (const auto& [piece, function] : in_.functions) {
       PlanFunction f = function;
       f.symbol = symbols_.at(piece);
-      object.functions.push_back(f);
+      object_.functions.push_back(f);
     }
-    for (const auto& [piece, kind] : in_.callbacks) object.callbacks.push_back({kind, symbols_.at(piece)});
-    object.states = in_.states;
+    for (const auto& [piece, kind] : in_.callbacks) object_.callbacks.push_back({kind, symbols_.at(piece)});
+    object_.states = in_.states;
     report_unknown_sections(in_, findings_);
-    if (!strings_.empty()) lay_out_strings(object, object.symbols[string_symbol()].section, strings_, arch_);
+    if (!strings_.empty()) lay_out_strings(object_, object_.symbols[string_symbol()].section, strings_, arch_);
+    result_.object = std::move(object_);
     return std::move(result_);
   }
 
@@ -56,26 +60,6 @@ class Planner {
     bool in_table = false;
     bool patched_at_load = false;
   };
-
-  PlanSection& section(size_t index) { return result_.object.sections[index]; }
-
-  size_t add_section(const elf::Section& like, std::string name, std::span<const std::byte> data, uint64_t nobits = 0) {
-    PlanSection s;
-    s.name = std::move(name);
-    s.type = like.type;
-    s.flags = like.flags & (elf::kShfWrite | elf::kShfAlloc | elf::kShfExec);
-    s.addralign = like.addralign;
-    check(like.has_data() || data.empty(), "{}: has content, but none in the file", like.name);
-    s.data.assign(data.begin(), data.end());
-    s.nobits_size = nobits;
-    result_.object.sections.push_back(std::move(s));
-    return result_.object.sections.size() - 1;
-  }
-
-  size_t add_symbol(PlanSymbol symbol) {
-    result_.object.symbols.push_back(std::move(symbol));
-    return result_.object.symbols.size() - 1;
-  }
 
   void add_piece(const Piece& piece) {
     const bool has_data = piece.section->has_data();
@@ -90,11 +74,13 @@ class Planner {
       symbols_[&piece] = section_symbol(index);
       return;
     }
+    constexpr uint8_t kVisibility = 3;
     const elf::Symbol* wanted = wanted_name(piece);
     const bool global = wanted != nullptr;
     const elf::Symbol& named = global ? *wanted : *piece.symbol;
-    symbols_[&piece] = add_symbol(
-        {std::string(named.name), index, padding, piece.size, global ? elf::kStbGlobal : elf::kStbLocal, named.type});
+    symbols_[&piece] =
+        add_symbol({std::string(named.name), index, padding, piece.size, global ? elf::kStbGlobal : elf::kStbLocal,
+                    named.type, static_cast<uint8_t>(named.other & ~kVisibility)});
   }
 
   /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly.
@@ -110,7 +96,7 @@ class Planner {
   }
 
   void relocate_piece(const Piece& piece) {
-    const PlanSymbol& own = result_.object.symbols[symbols_.at(&piece)];
+    const PlanSymbol& own = object_.symbols[symbols_.at(&piece)];
     const size_t index = own.section;
     const uint64_t start = own.value;
     const auto ranges = patched_ranges(piece);
@@ -120,6 +106,7 @@ class Planner {
              "(kernel/module/main.c: apply_relocations)",
              "set it up in a callback");
     }
+    relocate_prefix(piece, index);
     for (const elf::Relocation& r : in_.patched->relocations(piece)) {
       const uint64_t at = r.offset - piece.offset;
       if (const auto call = arch_.dormant_ftrace_call(piece.data(), r, piece.offset)) {
@@ -134,6 +121,20 @@ class Planner {
     for (const elf::Instruction& i : in_.patched->code(piece)) {
       if (const auto outward = in_.patched->outward_branch(piece, i))
         relocate_branch(i, *outward, {&piece, index, start + i.offset, false, false});
+    }
+  }
+
+  void relocate_prefix(const Piece& piece, size_t index) {
+    for (const elf::Relocation& r : in_.patched->prefix_relocations(piece)) {
+      const uint64_t at = r.offset - piece.start();
+      clear_field(index, at, r);
+      PlanRelocation planned;
+      planned.offset = at;
+      planned.type = r.type;
+      planned.target = PlanRelocation::Target::plain;
+      planned.name = r.symbol->name;
+      planned.addend = r.addend;
+      section(index).relocations.push_back(std::move(planned));
     }
   }
 
@@ -154,21 +155,24 @@ class Planner {
   /// A branch that the assembler resolved inside a shared section: in the module the two functions do not stay
   /// together.
   void relocate_branch(const elf::Instruction& branch, const Reference& reference, Site site) {
-    constexpr uint64_t kWidth = 4;
-    if (branch.size <= kWidth) {
+    const auto field = arch_.branch_field(branch);
+    if (!field) {
       refuse(site, "unsupported-relocation",
              fmt::format("jumps to {} in its own section by a short jump, which cannot be lengthened",
                          reference.piece->name()),
              "move the function out of its section (e.g. drop __sched), or change its callers instead");
       return;
     }
-    auto& data = section(site.section).data;
-    site.offset += branch.size - kWidth;
-    std::fill_n(data.begin() + static_cast<int64_t>(site.offset), kWidth, std::byte{0});
+    site.offset += field->offset;
+    elf::Relocation like;
+    like.offset = site.offset;
+    like.type = field->type;
+    like.section = site.owner->section;
+    clear_field(site.section, site.offset, like);
     PlanRelocation planned;
     planned.offset = site.offset;
-    planned.type = arch_.relative_type();
-    planned.addend = arch_.addend_for(planned.type, reference.offset, kWidth);
+    planned.type = field->type;
+    planned.addend = arch_.addend_for(planned.type, reference.offset, field->bias);
     if (bind(reference, site, planned)) section(site.section).relocations.push_back(std::move(planned));
   }
 
@@ -178,34 +182,49 @@ class Planner {
     if (piece.kind != PieceKind::function) return result;
     for (const TableEntry& entry : in_.tables->of(&piece)) {
       if (!entry.layout->site_length || entry.owner_offset < 0) continue;
-      const auto length = static_cast<uint64_t>(entry.section->data[entry.offset + *entry.layout->site_length]);
-      result.emplace_back(entry.owner_offset, static_cast<uint64_t>(entry.owner_offset) + length);
+      result.emplace_back(entry.owner_offset, site_end(entry));
     }
     return result;
   }
 
-  void clear_field(size_t index, uint64_t offset, const elf::Relocation& r) {
-    auto& data = section(index).data;
-    const uint64_t width = arch_.field_kind(r).width;
-    check(offset + width <= data.size(), "{}: relocation at {:#x} reaches over the end", section(index).name, offset);
-    std::fill_n(data.begin() + static_cast<int64_t>(offset), width, std::byte{0});
+  uint64_t site_end(const TableEntry& entry) const {
+    const uint64_t at = entry.offset + *entry.layout->site_length;
+    if (!entry.layout->lengths_are_ends)
+      return static_cast<uint64_t>(entry.owner_offset) + static_cast<uint64_t>(entry.section->data[at]);
+    for (const elf::Relocation* r : relocations_of(entry)) {
+      if (r->offset == at) return static_cast<uint64_t>(in_.patched->resolve(*r).offset);
+    }
+    fail("{}: entry at {:#x} has no end", entry.section->name, entry.offset);
   }
 
   void relocate(const elf::Relocation& r, const Site& site) {
     if (arch_.field_kind(r).width == 0) return;
     clear_field(site.section, site.offset, r);
-    const Reference reference = in_.patched->resolve(r);
-    PlanRelocation planned;
-    planned.offset = site.offset;
-    planned.type = r.type;
-    planned.addend = arch_.addend_for(r.type, reference.offset, reference.field_to_pc);
     if (!arch_.loader_accepts(r.type)) {
       refuse(site, "unsupported-relocation",
              fmt::format("relocation {} is not applied by the module loader",
-                         elf::relocation_name(result_.object.machine, r.type)),
+                         elf::relocation_name(object_.machine, r.type)),
              "report this code");
       return;
     }
+    const Reference reference = in_.patched->resolve(r);
+    if (reference.slot == nullptr) return refer(r.type, reference, site);
+    const auto slot = slot_for(reference, site);
+    if (!slot) return;
+    PlanRelocation planned;
+    planned.offset = site.offset;
+    planned.type = r.type;
+    planned.symbol = section_symbol(slot_section_);
+    planned.addend = arch_.addend_for(r.type, static_cast<int64_t>(*slot), reference.bias);
+    section(site.section).relocations.push_back(std::move(planned));
+  }
+
+  /// Makes the field at `site` refer to what the reference means.
+  void refer(uint32_t type, const Reference& reference, const Site& site) {
+    PlanRelocation planned;
+    planned.offset = site.offset;
+    planned.type = type;
+    planned.addend = arch_.addend_for(type, reference.offset, reference.bias);
     if (reference.kind == Reference::Kind::string) {
       planned.symbol = string_symbol();
       strings_.push_back({reference, site.section, section(site.section).relocations.size()});
@@ -213,6 +232,28 @@ class Planner {
       return;
     }
     section(site.section).relocations.push_back(std::move(planned));
+  }
+
+  /// The offset of the module's own slot that holds what the reference loads. Code that means different things by one
+  /// slot (a replaced function's address means the original, but not in its own parts) gets different ones.
+  std::optional<uint64_t> slot_for(Reference reference, const Site& site) {
+    const elf::Relocation& slot = *reference.slot;
+    if (slot_section_ == SIZE_MAX) slot_section_ = add_section(*slot.section, std::string(slot.section->name), {});
+    reference.bias = arch_.bias(slot, 0);
+    const uint64_t width = arch_.field_kind(slot).width;
+    const uint64_t at = section(slot_section_).data.size();
+    const size_t before = section(slot_section_).relocations.size();
+    refer(slot.type, reference, {site.owner, slot_section_, at, site.in_table, site.patched_at_load});
+    auto& made = section(slot_section_).relocations;
+    if (made.size() == before) return std::nullopt;
+    const auto [known, is_new] = slots_.try_emplace({&slot, made.back().target, made.back().symbol}, at);
+    if (is_new) {
+      section(slot_section_).data.resize(at + width);
+    } else {
+      made.pop_back();
+      if (reference.kind == Reference::Kind::string) strings_.pop_back();
+    }
+    return known->second;
   }
 
   /// Fills in the target; false when it was refused.
@@ -227,12 +268,13 @@ class Planner {
       case Treatment::plain:
         planned.target = PlanRelocation::Target::plain;
         planned.name = decision.name;
-        if (!decision.name_space.empty()) result_.object.namespaces.insert(decision.name_space);
-        return true;
+        if (!decision.name_space.empty()) object_.namespaces.insert(decision.name_space);
+        return may_leave(reference, site, planned, decision.name, false);
       case Treatment::klp:
         planned.target = PlanRelocation::Target::klp;
         planned.klp = decision.klp;
         ++result_.klp_relocations;
+        if (!may_leave(reference, site, planned, decision.klp.symbol, decision.late())) return false;
         if (decision.late() && (site.in_table || site.patched_at_load)) {
           refuse(
               site, section(site.section).name == "__jump_table" ? "module-static-key" : "unsupported-relocation",
@@ -250,7 +292,7 @@ class Planner {
     check(found != symbols_.end(), "{} refers to {}, which is not carried", site.owner->name(), decision.piece->name());
     planned.symbol = found->second;
     if (decision.piece->kind == PieceKind::function && is_by_section(reference)) {
-      const PlanSymbol& symbol = result_.object.symbols[found->second];
+      const PlanSymbol& symbol = object_.symbols[found->second];
       planned.addend += static_cast<int64_t>(symbol.value);
       planned.symbol = section_symbol(symbol.section);
     }
@@ -260,7 +302,18 @@ class Planner {
   /// The assembler refers to local code by its section, and objtool takes a jump to a function's symbol for a call of
   /// another function, wherever it leads (tools/objtool/check.c: add_jump_destinations, 6.12).
   static bool is_by_section(const Reference& reference) {
-    return reference.relocation == nullptr || reference.relocation->symbol->is_section();
+    const elf::Relocation* r = reference.slot != nullptr ? reference.slot : reference.relocation;
+    return r == nullptr || r->symbol->is_section();
+  }
+
+  /// Whether the loader can make the field lead to `name`, which lies outside of the module.
+  bool may_leave(const Reference& reference, const Site& site, const PlanRelocation& planned, const std::string& name,
+                 bool late) {
+    const uint64_t code_offset = site.offset - site.owner->prefix;
+    const auto obstacle =
+        obstacle_outside(arch_, {object_, section(site.section), planned, name, reference.branch, late, code_offset});
+    if (obstacle) refuse(site, obstacle->code, obstacle->message, obstacle->hint);
+    return !obstacle;
   }
 
   void refuse(const Site& site, const std::string& code, const std::string& message, const std::string& hint,
@@ -273,28 +326,7 @@ class Planner {
     findings_.add(std::move(finding));
   }
 
-  // --- strings ---
-
-  size_t string_symbol() {
-    if (string_symbol_ == SIZE_MAX) {
-      PlanSection s;
-      s.name = ".rodata.klp_str";
-      s.type = elf::kShtProgbits;
-      s.flags = elf::kShfAlloc;
-      s.addralign = 1;
-      result_.object.sections.push_back(std::move(s));
-      string_symbol_ = section_symbol(result_.object.sections.size() - 1);
-    }
-    return string_symbol_;
-  }
-
   // --- tables ---
-
-  size_t table_section(const elf::Section& like) {
-    const auto [slot, made] = table_sections_.try_emplace(std::string(like.name), 0);
-    if (made) slot->second = add_section(like, std::string(like.name), {});
-    return slot->second;
-  }
 
   void add_tables(const Piece& function) {
     for (const TableEntry& entry : in_.tables->of(&function)) add_entry(function, entry);
@@ -316,24 +348,21 @@ class Planner {
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
     if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
     if (late.treatment != LateEntry::Treatment::carry) return;
-    const size_t index = table_section(*entry.section);
+    const size_t index = table_section(*entry.section, entry.spec->loader_name);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
     section(index).data.resize(start + entry.layout->size);
     if (!entry.spec->for_build_tools) ++result_.special_entries[std::string(entry.section->name)];
     const std::optional<Fragment> fragment = fragment_of(*in_.patched, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
       const uint64_t field = r->offset - entry.offset;
-      if (fragment && field == fragment->field) {
-        add_fragment(function, *fragment, index, start + field, *r);
-      } else {
-        relocate(*r, {&function, index, start + field, true, false});
-      }
+      if (!fragment || !fragment->is_field(field)) relocate(*r, {&function, index, start + field, true, false});
     }
+    if (fragment) add_fragment(function, entry, *fragment, index, start);
   }
 
   void add_constant(const Piece& function, const TableEntry& entry) {
     const RunTimeConstant constant = run_time_constant(entry, function, in_);
-    const Site site{&function, result_.object.symbols[symbols_.at(&function)].section, 0, true};
+    const Site site{&function, object_.symbols[symbols_.at(&function)].section, 0, true};
     const Decision& variable = constant.variable;
     if (variable.treatment == Treatment::refuse)
       return refuse(site, variable.code, variable.message, variable.hint, variable.missing);
@@ -347,16 +376,16 @@ class Planner {
     planned.variable.klp = variable.klp;
     planned.variable_size = constant.variable_size;
     if (variable.treatment == Treatment::klp) ++result_.klp_relocations;
-    if (!variable.name_space.empty()) result_.object.namespaces.insert(variable.name_space);
+    if (!variable.name_space.empty()) object_.namespaces.insert(variable.name_space);
     ++result_.special_entries[std::string(entry.section->name)];
-    result_.object.constants.push_back(std::move(planned));
+    object_.constants.push_back(std::move(planned));
   }
 
   /// objtool does so too where it runs at the link, but only for branches that keep their entry.
   void switch_off_branch(const Piece& function, const TableEntry& entry) {
     const auto code = branch_placeholder(entry, function, *in_.patched);
     if (code.empty()) return;
-    const PlanSymbol& symbol = result_.object.symbols[symbols_.at(&function)];
+    const PlanSymbol& symbol = object_.symbols[symbols_.at(&function)];
     const uint64_t start = symbol.value + static_cast<uint64_t>(entry.owner_offset), end = start + code.size();
     PlanSection& text = section(symbol.section);
     std::copy(code.begin(), code.end(), text.data.begin() + static_cast<int64_t>(start));
@@ -373,41 +402,37 @@ class Planner {
                    "harmless unless you trace them; to trace them, disable the livepatch meanwhile", false});
   }
 
-  uint64_t append(size_t index, std::span<const std::byte> bytes) {
-    auto& data = section(index).data;
-    const uint64_t start = data.size();
-    data.insert(data.end(), bytes.begin(), bytes.end());
-    return start;
-  }
-
   /// The fragment goes into its own section, and entries that other tables have for it (return and retpoline sites) go
-  /// along.
-  void add_fragment(const Piece& function, const Fragment& fragment, size_t index, uint64_t field,
-                    const elf::Relocation& r) {
-    clear_field(index, field, r);
-    PlanRelocation planned;
-    planned.offset = field;
-    planned.type = r.type;
-    if (fragment.size == 0) {
-      // An empty replacement may point anywhere; the site itself always exists.
-      planned.symbol = symbols_.at(&function);
-      planned.addend = 0;
+  /// along. The copy of its entry is at `start` of the section `index`.
+  void add_fragment(const Piece& function, const TableEntry& entry, const Fragment& fragment, size_t index,
+                    uint64_t start) {
+    // An empty replacement may point anywhere; the site itself always exists.
+    size_t symbol = symbols_.at(&function);
+    uint64_t at = 0;
+    if (fragment.size > 0) {
+      const size_t code = table_section(*fragment.piece->section);
+      at = append(code, fragment.piece->data().subspan(fragment.start, fragment.size));
+      symbol = section_symbol(code);
+      for (const elf::Relocation* inner : relocations_of(*in_.patched, fragment)) {
+        const uint64_t offset = at + (inner->offset - fragment.piece->offset - fragment.start);
+        relocate(*inner, {&function, code, offset, false, fragment.copied_at_load});
+      }
+    }
+    for (const elf::Relocation* r : relocations_of(entry)) {
+      const uint64_t field = r->offset - entry.offset;
+      if (!fragment.is_field(field)) continue;
+      clear_field(index, start + field, *r);
+      PlanRelocation planned;
+      planned.offset = start + field;
+      planned.type = r->type;
+      planned.symbol = symbol;
+      const uint64_t target = at + (field == fragment.field ? 0 : fragment.size);
+      planned.addend = arch_.addend_for(r->type, static_cast<int64_t>(target), arch_.bias(*r, 0));
       section(index).relocations.push_back(planned);
-      return;
     }
-    const elf::Section& from = *fragment.piece->section;
-    const size_t code = table_section(from);
-    const uint64_t start = append(code, fragment.piece->data().subspan(fragment.start, fragment.size));
-    const size_t symbol = section_symbol(code);
-    for (const elf::Relocation* inner : relocations_of(*in_.patched, fragment)) {
-      const uint64_t at = start + (inner->offset - fragment.piece->offset - fragment.start);
-      relocate(*inner, {&function, code, at, false, fragment.copied_at_load});
-    }
-    planned.symbol = symbol;
-    planned.addend = static_cast<int64_t>(start);
-    section(index).relocations.push_back(planned);
-    add_entries_for_fragment(fragment, symbol, start);
-    add_ranges(from, fragment.piece->offset + fragment.start, fragment.size, symbol, start);
+    if (fragment.size == 0) return;
+    add_entries_for_fragment(fragment, symbol, at);
+    add_ranges(*fragment.piece->section, fragment.piece->offset + fragment.start, fragment.size, symbol, at);
   }
 
   void add_entries_for_fragment(const Fragment& fragment, size_t symbol, uint64_t start) {
@@ -431,12 +456,6 @@ class Planner {
       planned.addend = static_cast<int64_t>(start + at - fragment.start);
       section(index).relocations.push_back(planned);
     }
-  }
-
-  size_t section_symbol(size_t index) {
-    const auto [slot, made] = section_symbols_.try_emplace(index, 0);
-    if (made) slot->second = add_symbol({"", index, 0, 0, elf::kStbLocal, elf::kSttSection});
-    return slot->second;
   }
 
   /// One record of a table of ranges, saying what holds from `symbol` + `offset` on. Without `state` it marks the
@@ -464,13 +483,11 @@ class Planner {
 
   const PlanInput& in_;
   Findings& findings_;
-  const arch::Arch& arch_;
   PlanResult result_;
   std::unordered_map<const Piece*, size_t> symbols_;
-  std::map<std::string, size_t> table_sections_;
-  std::map<size_t, size_t> section_symbols_;
   std::vector<StringUse> strings_;
-  size_t string_symbol_ = SIZE_MAX;
+  size_t slot_section_ = SIZE_MAX;
+  std::map<std::tuple<const elf::Relocation*, PlanRelocation::Target, size_t>, uint64_t> slots_;
   std::set<std::string> told_, silent_tracepoints_;
 };
 

@@ -36,7 +36,7 @@ void lay_out_strings(PatchObject& object, size_t section, const std::vector<Stri
   for (const StringUse& use : uses) {
     const uint64_t place = places.at({use.reference.string_section->index, use.reference.string_start});
     PlanRelocation& r = object.sections[use.section].relocations[use.relocation];
-    r.addend = arch.addend_for(r.type, static_cast<int64_t>(place) + use.reference.offset, use.reference.field_to_pc);
+    r.addend = arch.addend_for(r.type, static_cast<int64_t>(place) + use.reference.offset, use.reference.bias);
   }
 }
 

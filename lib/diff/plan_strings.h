@@ -3,8 +3,9 @@
 
 #include <vector>
 
+#include "arch/arch.h"
 #include "diff/livepatch_module.h"
-#include "diff/pieces.h"
+#include "diff/piece.h"
 
 namespace klp::diff {
 

@@ -61,6 +61,12 @@ bool ReferencePolicy::depends_on(std::string_view module) const {
 
 Decision ReferencePolicy::decide_external(const Reference& reference) const {
   const std::string name(reference.symbol->name);
+  if (context_.patched->arch().is_made_by_loader(name)) {
+    Decision own;
+    own.treatment = Treatment::plain;
+    own.name = name;
+    return own;
+  }
   // A common symbol is a global that some unit of the object defines; the linker has given it a place.
   if (reference.symbol->place == elf::SymbolPlace::common) {
     const elf::Symbol* linked = context_.shipped->maybe_global(name);
@@ -188,7 +194,7 @@ Decision ReferencePolicy::decide_function(const Reference& reference, const Piec
 /// (__read_mostly, per-cpu) have. It does not matter where the two lie side by side in the shipped binary as well.
 bool ReferencePolicy::may_be_end_of_other(const Reference& reference) const {
   const Piece& next = *reference.piece;
-  const elf::Relocation* r = reference.relocation;
+  const elf::Relocation* r = reference.slot != nullptr ? reference.slot : reference.relocation;
   if (r == nullptr || !r->symbol->is_section() || reference.offset != 0 || next.offset == 0 ||
       next.kind != PieceKind::object)
     return false;

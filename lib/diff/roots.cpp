@@ -116,7 +116,7 @@ class RootChooser {
 
   void add_root(const FunctionChange& change) {
     const Piece& original = *change.original;
-    if (!in_.patched->arch().has_ftrace_site(original.data(), in_.original->relocations(original), original.offset)) {
+    if (!in_.original->has_ftrace_site(original)) {
       without_site_.push_back({change.patched, change.reason});
       return;
     }

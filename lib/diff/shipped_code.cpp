@@ -1,6 +1,7 @@
 #include "diff/shipped_code.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "support/bytes.h"
 
@@ -23,8 +24,22 @@ std::optional<Spot> ShippedCode::at(const elf::Section& section, int64_t offset)
   return Spot{target, address - target->address, nullptr};
 }
 
+namespace {
+
+/// The field's bits as a number.
+uint64_t field_value(const arch::FieldKind& kind, std::span<const std::byte> data, uint64_t offset) {
+  uint64_t raw = 0;
+  for (uint64_t i = 0; i < kind.width; ++i) raw |= static_cast<uint64_t>(read_le<uint8_t>(data, offset + i)) << (8 * i);
+  const uint64_t bits = kind.width == 8 ? kind.mask : kind.mask & ((uint64_t{1} << (8 * kind.width)) - 1);
+  const uint64_t value = raw & bits;
+  const bool negative = kind.is_signed && (value & std::bit_floor(bits)) != 0;
+  return negative ? value | ~(std::bit_floor(bits) - 1) : value;
+}
+
+}  // namespace
+
 std::optional<Spot> ShippedCode::field_target(const elf::Section& section, uint64_t offset, const elf::Relocation& like,
-                                              uint64_t field_to_pc) const {
+                                              int64_t bias) const {
   const arch::FieldKind kind = arch_.field_kind(like);
   if (!section.has_data() || offset + kind.width > section.data.size()) return std::nullopt;
   if (!linked_) {
@@ -32,20 +47,15 @@ std::optional<Spot> ShippedCode::field_target(const elf::Section& section, uint6
     const auto found = std::lower_bound(all.begin(), all.end(), offset,
                                         [](const elf::Relocation& r, uint64_t v) { return r.offset < v; });
     if (found != all.end() && found->offset == offset && arch_.field_kind(*found).width > 0) {
-      Spot spot = spot_of(*found->symbol);
-      spot.offset += static_cast<uint64_t>(arch_.target_offset(*found, field_to_pc));
+      const elf::Relocation* slot = slot_behind(arch_, *found);
+      Spot spot = spot_of(slot != nullptr ? *slot->symbol : *found->symbol);
+      spot.offset += static_cast<uint64_t>(slot != nullptr ? slot->addend : arch_.target_offset(*found, bias));
       return spot;
     }
     if (!kind.pc_relative) return std::nullopt;
   }
-  uint64_t value = 0;
-  if (kind.width == 8) {
-    value = read_le<uint64_t>(section.data, offset);
-  } else {
-    const auto raw = read_le<uint32_t>(section.data, offset);
-    value = kind.is_signed ? static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(raw))) : raw;
-  }
-  if (kind.pc_relative) return at(section, static_cast<int64_t>(offset + field_to_pc + value));
+  const uint64_t value = field_value(kind, section.data, offset);
+  if (kind.pc_relative) return at(section, static_cast<int64_t>(offset + static_cast<uint64_t>(bias) + value));
   const elf::Section* target = index_.section_at(value);
   if (target == nullptr) return Spot{nullptr, value, nullptr};
   return Spot{target, value - target->address, nullptr};

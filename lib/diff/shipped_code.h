@@ -23,7 +23,7 @@ class ShippedCode {
   /// What the field at section + offset refers to. `like` is the relocation that the same field has in the object file:
   /// it says the field's kind.
   std::optional<Spot> field_target(const elf::Section& section, uint64_t offset, const elf::Relocation& like,
-                                   uint64_t field_to_pc) const;
+                                   int64_t bias) const;
 
   /// Where a direct branch whose target is an immediate goes; `displacement_end` is the offset behind the instruction.
   std::optional<Spot> at(const elf::Section& section, int64_t offset) const;

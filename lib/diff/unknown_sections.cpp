@@ -23,6 +23,7 @@ void report_unknown_sections(const PlanInput& input, Findings& findings) {
   std::set<std::string_view> told;
   for (const elf::Section& s : input.patched->object().sections()) {
     if (!s.is_alloc() || s.is_exec() || input.tables->is_table(s) || is_known_section(s.name)) continue;
+    if (input.patched->arch().slot_size(s) != 0) continue;  // what code loads from a slot it refers to itself
     for (const elf::Relocation& r : s.relocations) {
       if (input.patched->arch().field_kind(r).width == 0 || is_known_variable(input, s, r.offset)) continue;
       const Reference reference = input.patched->resolve(r);

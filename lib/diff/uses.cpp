@@ -18,6 +18,8 @@ Uses::Uses(const Pieces& pieces, const Tables& tables) {
     if (piece.kind == PieceKind::function || tables.is_table(*piece.section) ||
         pieces.arch().runs_before_patching_only(piece.section->name))
       continue;
+    // What code loads from a slot it uses itself.
+    if (pieces.arch().slot_size(*piece.section) != 0 && by_piece_.count(&piece) == 0) continue;
     for (const elf::Relocation& r : pieces.relocations(piece)) {
       if (copied_.count(&r) == 0) add(piece, pieces.resolve(r), r.offset - piece.offset, false);
     }
@@ -33,7 +35,7 @@ void Uses::add_code(const Pieces& pieces, const Tables& tables, const Piece& pie
   for (const TableEntry& entry : tables.of(&piece)) {
     const std::optional<Fragment> fragment = fragment_of(pieces, entry);
     for (const elf::Relocation* r : relocations_of(entry)) {
-      if (!fragment || r->offset - entry.offset != fragment->field) add(piece, pieces.resolve(*r), 0, true);
+      if (!fragment || !fragment->is_field(r->offset - entry.offset)) add(piece, pieces.resolve(*r), 0, true);
     }
     if (!fragment) continue;
     for (const elf::Relocation* r : relocations_of(pieces, *fragment)) {

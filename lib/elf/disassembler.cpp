@@ -21,6 +21,7 @@
 #include <set>
 #include <utility>
 
+#include "elf/power_instructions.h"
 #include "support/error.h"
 
 // Declared by llvm-c/Target.h only for all targets at once; these two are linked.
@@ -136,6 +137,7 @@ void Disassembler::State::classify(const llvm::MCInst& inst, Instruction& result
 }
 
 std::vector<Instruction> Disassembler::decode(std::span<const std::byte> code) const {
+  if (!state_->x86) return decode_power(code);
   std::vector<Instruction> result;
   result.reserve(code.size() / 4);
   const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);

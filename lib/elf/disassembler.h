@@ -33,8 +33,8 @@ class Disassembler {
   ~Disassembler();
   Disassembler(Disassembler&&) noexcept;
 
-  /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow, so
-  /// that the sizes always add up to the code's.
+  /// Decodes all of `code`. A byte that starts no known instruction becomes an instruction of size 1 without flow (on
+  /// POWER, whose instructions are words, of size 4), so that the sizes always add up to the code's.
   std::vector<Instruction> decode(std::span<const std::byte> code) const;
 
   /// An address in [low, high) that an instruction at `at` has in it: as the target of a direct branch, as a constant,

@@ -66,9 +66,9 @@ class Piece {
 
 class ObjectFixture {
  public:
-  static constexpr uint16_t kX86_64 = 62;
+  static constexpr uint16_t kX86_64 = 62, kPpc64 = 21;
 
-  ObjectFixture() : builder_(kX86_64) {}
+  explicit ObjectFixture(uint16_t machine = kX86_64, uint32_t flags = 0) : builder_(machine, flags) {}
 
   /// A FILE symbol; the local symbols that follow belong to it.
   void file(std::string_view name);

@@ -17,7 +17,8 @@ struct EngineUnit {
   std::map<std::string, std::string, std::less<>> anew;
   const diff::OutsideUses* outside = nullptr;
 
-  explicit EngineUnit(const char* vmlinux_file) {
+  explicit EngineUnit(const char* vmlinux_file, uint16_t machine = ObjectFixture::kX86_64, uint32_t flags = 0)
+      : original(machine, flags), patched(machine, flags), vmlinux(machine, flags) {
     for (ObjectFixture* f : {&original, &patched}) f->file("unit.c");
     vmlinux.file(vmlinux_file);
     exports["__fentry__"] = {1, "vmlinux", false, ""};

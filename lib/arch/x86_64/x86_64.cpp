@@ -127,14 +127,17 @@ class X86_64 : public Arch {
     }
   }
 
-  int64_t target_offset(const elf::Relocation& relocation, uint64_t field_to_pc) const override {
-    return field_kind(relocation).pc_relative ? relocation.addend + static_cast<int64_t>(field_to_pc)
-                                              : relocation.addend;
+  int64_t bias(const elf::Relocation&, uint64_t to_instruction_end) const override {
+    return static_cast<int64_t>(to_instruction_end);
   }
 
-  int64_t addend_for(uint32_t type, int64_t offset, uint64_t field_to_pc) const override {
+  int64_t target_offset(const elf::Relocation& relocation, int64_t bias) const override {
+    return field_kind(relocation).pc_relative ? relocation.addend + bias : relocation.addend;
+  }
+
+  int64_t addend_for(uint32_t type, int64_t offset, int64_t bias) const override {
     const bool relative = type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_PC64;
-    return relative ? offset - static_cast<int64_t>(field_to_pc) : offset;
+    return relative ? offset - bias : offset;
   }
 
   // arch/x86/kernel/module.c: apply_relocate_add, 5.10-6.12.
@@ -143,6 +146,18 @@ class X86_64 : public Arch {
            type == R_X86_64_32 || type == R_X86_64_32S || type == R_X86_64_PC64;
   }
 
+  // Modules lie within 2 GiB of the kernel (arch/x86/include/asm/pgtable_64_types.h: MODULES_VADDR).
+  bool reaches_out(uint32_t) const override { return true; }
+
+  // module.c uses text_poke where the module is write-protected.
+  bool loader_accepts_late(uint32_t type, uint64_t) const override { return loader_accepts(type); }
+
+  bool is_made_by_loader(std::string_view) const override { return false; }
+  uint64_t slot_size(const elf::Section&) const override { return 0; }
+  bool loads_slot(uint32_t) const override { return false; }
+  uint64_t prefix_size(const elf::Symbol&) const override { return 0; }
+  bool is_replacement_code(std::string_view) const override { return false; }
+
   // The long way of static_cpu_has(): the site is always rewritten (ALTERNATIVE with X86_FEATURE_ALWAYS,
   // arch/x86/include/asm/cpufeature.h).
   bool runs_before_patching_only(std::string_view section) const override { return section == ".altinstr_aux"; }
@@ -150,19 +165,28 @@ class X86_64 : public Arch {
   uint32_t absolute_type() const override { return R_X86_64_64; }
   uint32_t relative_type() const override { return R_X86_64_PC32; }
 
+  std::optional<BranchField> branch_field(const elf::Instruction& branch) const override {
+    constexpr int64_t kWidth = 4;
+    if (branch.size <= kWidth) return std::nullopt;
+    return BranchField{branch.size - static_cast<uint64_t>(kWidth), R_X86_64_PC32, kWidth};
+  }
+
+  Leaving leaving(std::span<const std::byte>, uint64_t, std::string_view) const override { return Leaving::fine; }
+
   // `call __fentry__` at the start, after an endbr64 where the kernel has IBT. recordmcount and -mnop-mcount leave a
   // five-byte NOP in its place and a relocation of type NONE.
-  bool has_ftrace_site(std::span<const std::byte> code, std::span<const elf::Relocation> relocations,
-                       uint64_t function_offset) const override {
+  bool has_ftrace_site(const FunctionCode& function) const override {
+    const std::span<const std::byte> code = function.code;
+    const auto relocations = function.relocations;
     const uint64_t call = site_offset(code);
     if (code.size() < call + kCallSize) return false;
     const auto at_field = [&](const elf::Relocation& r) {
-      return r.offset == function_offset + call + 1 && r.symbol->name == "__fentry__";
+      return r.offset == function.offset + call + 1 && r.symbol->name == "__fentry__";
     };
     const auto found = std::find_if(relocations.begin(), relocations.end(), at_field);
     if (code[call] == kCall) return found != relocations.end();
     return std::any_of(relocations.begin(), relocations.end(), [&](const elf::Relocation& r) {
-      return dormant_ftrace_call(code, r, function_offset).has_value();
+      return dormant_ftrace_call(function.code, r, function.offset).has_value();
     });
   }
 

@@ -196,7 +196,7 @@ void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::
   std::memcpy(&value, memory.data() + at, field.width);
   if (field.width == 4 && field.is_signed)
     value = static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value)));
-  const uint64_t target = field.pc_relative ? value + address + at + reference.field_to_pc : value;
+  const uint64_t target = field.pc_relative ? value + address + at + static_cast<uint64_t>(reference.bias) : value;
   const std::string place = fmt::format("{}+{:#x}", piece.name(), at);
   ++result_.references;
   if (reference.kind == Reference::Kind::string) return compare_string(reference, place, target);

@@ -1,0 +1,66 @@
+#include "diff/plan_sections.h"
+
+#include "support/error.h"
+
+namespace klp::diff {
+
+size_t PlanSections::add_section(const elf::Section& like, std::string name, std::span<const std::byte> data,
+                                 uint64_t nobits) {
+  PlanSection s;
+  s.name = std::move(name);
+  s.type = like.type;
+  s.flags = like.flags & (elf::kShfWrite | elf::kShfAlloc | elf::kShfExec);
+  s.addralign = like.addralign;
+  check(like.has_data() || data.empty(), "{}: has content, but none in the file", like.name);
+  s.data.assign(data.begin(), data.end());
+  s.nobits_size = nobits;
+  object_.sections.push_back(std::move(s));
+  return object_.sections.size() - 1;
+}
+
+size_t PlanSections::table_section(const elf::Section& like, std::string_view name) {
+  const auto [slot, made] = table_sections_.try_emplace(std::string(name.empty() ? like.name : name), 0);
+  if (made) slot->second = add_section(like, slot->first, {});
+  return slot->second;
+}
+
+size_t PlanSections::add_symbol(PlanSymbol symbol) {
+  object_.symbols.push_back(std::move(symbol));
+  return object_.symbols.size() - 1;
+}
+
+size_t PlanSections::section_symbol(size_t index) {
+  const auto [slot, made] = section_symbols_.try_emplace(index, 0);
+  if (made) slot->second = add_symbol({"", index, 0, 0, elf::kStbLocal, elf::kSttSection, 0});
+  return slot->second;
+}
+
+size_t PlanSections::string_symbol() {
+  if (string_symbol_ == SIZE_MAX) {
+    PlanSection s;
+    s.name = ".rodata.klp_str";
+    s.type = elf::kShtProgbits;
+    s.flags = elf::kShfAlloc;
+    s.addralign = 1;
+    object_.sections.push_back(std::move(s));
+    string_symbol_ = section_symbol(object_.sections.size() - 1);
+  }
+  return string_symbol_;
+}
+
+uint64_t PlanSections::append(size_t index, std::span<const std::byte> bytes) {
+  auto& data = section(index).data;
+  const uint64_t start = data.size();
+  data.insert(data.end(), bytes.begin(), bytes.end());
+  return start;
+}
+
+void PlanSections::clear_field(size_t index, uint64_t offset, const elf::Relocation& r) {
+  auto& data = section(index).data;
+  const arch::FieldKind kind = arch_.field_kind(r);
+  check(offset + kind.width <= data.size(), "{}: relocation at {:#x} reaches over the end", section(index).name,
+        offset);
+  arch::clear_field(kind, std::span(data).subspan(offset, kind.width));
+}
+
+}  // namespace klp::diff

@@ -1,0 +1,57 @@
+#include "elf/power_instructions.h"
+
+#include <algorithm>
+
+#include "support/bytes.h"
+
+namespace klp::elf {
+namespace {
+
+// What comparing needs of POWER instructions is in their encoding (Power ISA, 1.6: branches are I-form and B-form), and
+// the words that LLVM does not know are as long as the others.
+constexpr uint64_t kWord = 4;
+
+uint32_t word_at(std::span<const std::byte> code, uint64_t offset) {
+  return offset + kWord <= code.size() ? read_le<uint32_t>(code, offset) : 0;
+}
+
+void classify_power(uint32_t word, Instruction& result) {
+  constexpr uint32_t kNop = 0x60000000, kAbsolute = 2, kLink = 1, kConditional = 16, kBranch = 18;
+  const auto displacement = [&](uint32_t mask, uint32_t sign) {
+    const uint32_t bits = word & mask;
+    return static_cast<int64_t>(bits) - ((bits & sign) != 0 ? 2 * static_cast<int64_t>(sign) : 0);
+  };
+  result.nop = word == kNop;
+  const uint32_t kind = word >> 26;
+  if ((kind != kConditional && kind != kBranch) || (word & kAbsolute) != 0) return;
+  const bool plain = kind == kBranch;
+  result.target = static_cast<int64_t>(result.offset) +
+                  (plain ? displacement(0x03fffffc, 0x02000000) : displacement(0xfffc, 0x8000));
+  result.flow = (word & kLink) != 0 ? Flow::call : plain ? Flow::jump : Flow::conditional_jump;
+  // The condition: BO, BI and the link bit.
+  if (!plain) result.condition = static_cast<uint16_t>((word >> 16 & 0x3ff) << 1 | (word & kLink));
+}
+
+}  // namespace
+
+std::vector<Instruction> decode_power(std::span<const std::byte> code) {
+  constexpr uint32_t kPrefix = 1;  // of an instruction of two words
+  std::vector<Instruction> result;
+  result.reserve(code.size() / kWord + 1);
+  uint32_t number = 0;
+  for (uint64_t offset = 0; offset < code.size();) {
+    const uint32_t word = word_at(code, offset);
+    const uint64_t size = std::min<uint64_t>(word >> 26 == kPrefix ? 2 * kWord : kWord, code.size() - offset);
+    Instruction instruction;
+    instruction.offset = offset;
+    instruction.size = static_cast<uint8_t>(size);
+    if (size == kWord) classify_power(word, instruction);
+    instruction.number = number;
+    if (!instruction.nop) ++number;
+    result.push_back(instruction);
+    offset += size;
+  }
+  return result;
+}
+
+}  // namespace klp::elf
