@@ -325,6 +325,65 @@ bool is_function_head(const std::vector<Token>& head) {
   return std::any_of(outline.outer.begin(), outline.outer.end(), [&](size_t i) { return head[i].is("("); });
 }
 
+namespace {
+
+/// What a piece declares first: "(*x[])(...)" rather than what stands before the parenthesis, and no attribute.
+std::string first_declared(const Outline& outline) {
+  std::vector<std::string_view> names;
+  for (const size_t i : outline.outer) {
+    const Token& token = outline.tokens[i];
+    if (!names.empty() || token.is("=") || token.is("{")) break;
+    if (token.is("(") && i + 1 < outline.tokens.size() && outline.tokens[i + 1].is("*"))
+      add_bracketed_declarator(outline.tokens, i, names);
+  }
+  if (names.empty()) names = declared(outline);
+  const auto plain = std::find_if(names.begin(), names.end(), [](std::string_view n) { return !n.starts_with("__"); });
+  if (names.empty()) return {};
+  const std::string_view name = plain != names.end() ? *plain : names.front();
+  for (size_t at = 0; at + 1 < outline.outer.size(); ++at) {
+    const size_t open = outline.outer[at] + 1;
+    if (outline.tokens[open - 1].text.data() != name.data() || has_type(outline, at) || !outline.tokens[open].is("("))
+      continue;
+    // A macro's call, as in SYSCALL_DEFINE1(brk, ...).
+    const auto end = outline.tokens.begin() + static_cast<std::ptrdiff_t>(behind_group(outline.tokens, open));
+    const auto argument = std::find_if(outline.tokens.begin() + static_cast<std::ptrdiff_t>(open), end,
+                                       [](const Token& t) { return t.is_identifier(); });
+    if (argument != end) return std::string(name).append("(").append(argument->text).append(")");
+  }
+  return std::string(name);
+}
+
+/// "struct x" of a type with members; empty when it has no tag.
+std::string title_of_type(const Outline& outline) {
+  std::string_view word, tag;
+  for (const size_t i : outline.outer) {
+    const Token& token = outline.tokens[i];
+    if (i == outline.braces) break;
+    if (is_tag_word(token)) {
+      word = token.text;
+    } else if (!word.empty() && token.is_identifier() && !is_attribute(token.text)) {
+      tag = token.text;
+    }
+  }
+  return tag.empty() ? std::string() : std::string(word).append(" ").append(tag);
+}
+
+}  // namespace
+
+Description describe(const std::vector<Token>& piece) {
+  const Outline outline(piece);
+  if (outline.braces != 0) {
+    const auto end = piece.begin() + static_cast<std::ptrdiff_t>(outline.braces) + 1;
+    if (is_function_head({piece.begin(), end})) return {Description::Kind::function, first_declared(outline)};
+    const bool tagged = std::any_of(piece.begin(), end, is_tag_word);
+    if (!outline.assigns && tagged) {
+      const std::string title = title_of_type(outline);
+      return {Description::Kind::type, title.empty() && piece[0].is("typedef") ? first_declared(outline) : title};
+    }
+  }
+  return {Description::Kind::other, first_declared(outline)};
+}
+
 Declaration classify(const std::vector<Token>& piece) {
   const Outline outline(piece);
   const Token& first = piece.front();

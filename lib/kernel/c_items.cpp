@@ -20,7 +20,8 @@ std::string_view without_counter(std::string_view word) {
 
 class Splitter {
  public:
-  Splitter(const TokenText& text, Blanks blanks) : tokens_(text.tokens()), blanks_(blanks) {}
+  Splitter(const TokenText& text, Blanks blanks, bool trust_columns = false)
+      : tokens_(text.tokens()), blanks_(blanks), trust_columns_(trust_columns) {}
 
   std::vector<Item> run(bool* complete) {
     for (size_t at = 0; at < tokens_.size();) {
@@ -108,7 +109,7 @@ class Splitter {
       if (c == '{' && depth_ == 0) has_body_ = has_body_ || is_function_head(pending_);
       ++depth_;
     } else if (c == ')' || c == ']' || c == '}') {
-      --depth_;
+      depth_ = trust_columns_ && c == '}' && token.first_column ? 0 : depth_ - 1;
       if (depth_ < 0) torn_ = true, depth_ = 0;
       if (depth_ == 0 && c == '}' && (has_body_ || pending_.front().is("{") || torn_)) finish();
     } else if (c == ';' && depth_ == 0) {
@@ -156,6 +157,7 @@ class Splitter {
 
   const std::vector<Token>& tokens_;
   Blanks blanks_;
+  bool trust_columns_;
   std::vector<Item> items_;
   std::vector<Token> pending_;
   std::vector<Condition> conditions_;
@@ -168,6 +170,10 @@ class Splitter {
 
 std::vector<Item> split_items(const TokenText& text, Blanks blanks, bool* complete) {
   return Splitter(text, blanks).run(complete);
+}
+
+std::vector<Item> split_for_readers(const TokenText& text) {
+  return Splitter(text, Blanks::ignored, true).run(nullptr);
 }
 
 }  // namespace klp::kernel

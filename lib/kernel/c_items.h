@@ -42,6 +42,10 @@ enum class Blanks { count, ignored };
 /// whether the last piece is at its end there, with every #if closed: what follows is cut as if it were alone.
 std::vector<Item> split_items(const TokenText& text, Blanks blanks, bool* complete = nullptr);
 
+/// The same for people who read it, not for proofs: where a macro hides a brace, a closing one in the first column puts
+/// it right again.
+std::vector<Item> split_for_readers(const TokenText& text);
+
 /// An enumerator with all that decides its value: the last explicit value before it and the distance from there.
 struct Enumerator {
   std::string_view name;

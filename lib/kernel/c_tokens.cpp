@@ -20,15 +20,19 @@ bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 
-std::string joined_lines(std::string text) {
+/// `joints`: where in the result a line went on.
+std::string joined_lines(std::string text, std::vector<size_t>& joints) {
   if (text.find("\\\n") == std::string::npos && text.find("\\\r\n") == std::string::npos) return text;
   std::string result;
   result.reserve(text.size());
   for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '\\' && at + 1 < text.size() && text[at + 1] == '\n') {
-      ++at;
-    } else if (text[at] == '\\' && text.compare(at + 1, 2, "\r\n") == 0) {
-      at += 2;
+    const size_t end = text[at] != '\\'                       ? 0
+                       : text.compare(at + 1, 1, "\n") == 0   ? 1
+                       : text.compare(at + 1, 2, "\r\n") == 0 ? 2
+                                                              : 0;
+    if (end != 0) {
+      at += end;
+      joints.push_back(result.size());
     } else {
       result += text[at];
     }
@@ -50,7 +54,7 @@ size_t punctuator_size(std::string_view rest) {
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view text) : text_(text) {}
+  Lexer(std::string_view text, const std::vector<size_t>& joints) : text_(text), joints_(joints) {}
 
   std::vector<Token> run() {
     tokens_.reserve(text_.size() / 5);
@@ -67,12 +71,15 @@ class Lexer {
       const char c = text_[at_];
       if (c == '\n') {
         ++at_;
+        ++line_;
         line_start_ = true;
       } else if (is_blank(c)) {
         ++at_;
       } else if (c == '/' && peek(1) == '*') {
         const size_t end = text_.find("*/", at_ + 2);
-        at_ = end == text_.npos ? text_.size() : end + 2;
+        const std::string_view comment = text_.substr(at_, end == text_.npos ? end : end + 2 - at_);
+        line_ += static_cast<uint32_t>(std::count(comment.begin(), comment.end(), '\n'));
+        at_ += comment.size();
       } else if (c == '/' && peek(1) == '/') {
         at_ = std::min(text_.find('\n', at_), text_.size());
       } else {
@@ -121,14 +128,18 @@ class Lexer {
   }
 
   void add(TokenKind kind, size_t size) {
-    tokens_.push_back({text_.substr(at_, size), kind, space_, line_start_});
+    for (; joint_ < joints_.size() && joints_[joint_] <= at_; ++joint_) ++line_;
+    const bool first_column = at_ == 0 || text_[at_ - 1] == '\n';
+    tokens_.push_back({text_.substr(at_, size), kind, space_, line_start_, first_column, line_});
     at_ += size;
     space_ = false;
     line_start_ = false;
   }
 
   std::string_view text_;
-  size_t at_ = 0;
+  const std::vector<size_t>& joints_;
+  size_t at_ = 0, joint_ = 0;
+  uint32_t line_ = 1;
   bool space_ = true;
   bool line_start_ = true;
   std::vector<Token> tokens_;
@@ -136,8 +147,10 @@ class Lexer {
 
 }  // namespace
 
-TokenText::TokenText(std::string text) : text_(std::make_unique<const std::string>(joined_lines(std::move(text)))) {
-  tokens_ = Lexer(*text_).run();
+TokenText::TokenText(std::string text) {
+  std::vector<size_t> joints;
+  text_ = std::make_unique<const std::string>(joined_lines(std::move(text), joints));
+  tokens_ = Lexer(*text_, joints).run();
 }
 
 }  // namespace klp::kernel

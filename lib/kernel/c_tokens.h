@@ -16,6 +16,8 @@ struct Token {
   TokenKind kind = TokenKind::punctuator;
   bool space_before = false;  ///< a blank, a comment or a line end: # makes a string of it, and it ends a macro's name
   bool starts_line = false;   ///< the first of its logical line (continued lines are one)
+  bool first_column = false;  ///< nothing stands before it in its line
+  uint32_t line = 0;          ///< of the text as it was given, 1-based
 
   bool is(std::string_view what) const { return text == what; }
   bool is_identifier() const { return kind == TokenKind::identifier; }

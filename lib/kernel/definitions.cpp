@@ -1,14 +1,11 @@
-// One pass over the tokens: an item begins with the first token at depth 0 and ends with its ';', or with the brace
-// that closes a function's body.
+// The pieces that the proofs about headers work with, with names for people.
 #include "kernel/definitions.h"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <set>
 
-#include <fmt/format.h>
-
+#include "kernel/c_declarations.h"
 #include "support/files.h"
 
 namespace klp::kernel {
@@ -18,217 +15,83 @@ using Kind = SourceDefinition::Kind;
 
 constexpr unsigned kNear = 4;  // lines from one changed range to the next that count as one: fewer numbers to read
 
-bool is_word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+/// The words of [begin, end) but for `name`, sorted, each once.
+std::vector<std::string> words_of(const std::vector<Token>& tokens, size_t begin, std::string_view name) {
+  std::set<std::string_view> words;
+  for (size_t i = begin; i < tokens.size(); ++i) {
+    if (tokens[i].is_identifier() && tokens[i].text != name) words.insert(tokens[i].text);
+  }
+  return {words.begin(), words.end()};
 }
 
-struct Token {
-  std::string_view text;
-  unsigned line = 0;
-  bool at_start = false;  ///< in the first column
-  bool is_name() const { return is_word(text[0]) && std::isdigit(static_cast<unsigned char>(text[0])) == 0; }
-};
+std::string text_of(const std::vector<Token>& tokens, size_t begin) {
+  std::string text;
+  for (size_t i = begin; i < tokens.size(); ++i) text.append(tokens[i].text).append(" ");
+  return text;
+}
 
-/// Tokens as far as they matter here: words, strings, single characters; a whole preprocessor line is one token.
-class Tokens {
+/// Makes definitions of the pieces that the proofs about headers work with.
+class Reader {
  public:
-  explicit Tokens(std::string_view text) : text_(text) {}
-
-  bool next(Token& token) {
-    skip_blanks();
-    if (at_ >= text_.size()) return false;
-    const size_t start = at_;
-    const bool at_start = start == 0 || text_[start - 1] == '\n';
-    token.line = line_;
-    if (text_[at_] == '#' && fresh_line_) {
-      skip_directive();
-    } else if (is_word(text_[at_])) {
-      while (at_ < text_.size() && is_word(text_[at_])) ++at_;
-    } else if (text_[at_] == '"' || text_[at_] == '\'') {
-      skip_quoted();
-    } else {
-      ++at_;
-    }
-    fresh_line_ = false;
-    token.text = text_.substr(start, at_ - start);
-    token.at_start = at_start;
-    return true;
-  }
-
-  unsigned line() const { return line_; }
-
- private:
-  bool ahead(std::string_view what) const { return text_.substr(at_, what.size()) == what; }
-
-  void step() {
-    if (text_[at_++] == '\n') {
-      ++line_;
-      fresh_line_ = true;
-    }
-  }
-
-  void skip_comment() {
-    const bool block = ahead("/*");
-    at_ += 2;
-    while (at_ < text_.size() && !(block ? ahead("*/") : ahead("\n"))) step();
-    if (block) at_ = std::min(at_ + 2, text_.size());
-  }
-
-  void skip_blanks() {
-    while (at_ < text_.size()) {
-      if (ahead("/*") || ahead("//")) {
-        skip_comment();
-      } else if (std::isspace(static_cast<unsigned char>(text_[at_])) != 0 || ahead("\\\n")) {
-        step();
-      } else {
-        return;
+  std::vector<Definition> read(const std::vector<Item>& items) {
+    for (const Item& item : items) {
+      if (item.kind == ItemKind::macro) {
+        add_macro(item);
+      } else if (item.kind != ItemKind::undefine && item.kind != ItemKind::condition &&
+                 item.kind != ItemKind::include && item.kind != ItemKind::directive) {
+        take(item.tokens);
       }
     }
-  }
-
-  void skip_quoted() {
-    const char quote = text_[at_++];
-    while (at_ < text_.size() && text_[at_] != quote && text_[at_] != '\n') {
-      if (text_[at_] == '\\' && at_ + 1 < text_.size()) step();
-      step();
-    }
-    if (at_ < text_.size() && text_[at_] == quote) ++at_;
-  }
-
-  void skip_directive() {
-    while (at_ < text_.size() && text_[at_] != '\n') {
-      if (ahead("\\\n")) step();
-      if (ahead("/*")) {
-        skip_comment();
-      } else {
-        step();
-      }
-    }
-  }
-
-  std::string_view text_;
-  size_t at_ = 0;
-  unsigned line_ = 1;
-  bool fresh_line_ = true;
-};
-
-class Scanner {
- public:
-  explicit Scanner(std::string_view text) : tokens_(text) {}
-
-  std::vector<Definition> scan() {
-    for (Token token; tokens_.next(token);) {
-      if (token.text[0] == '#')
-        directive(token);
-      else
-        take(token);
-    }
-    finish();
+    split_off_calls(std::move(open_));
     return std::move(result_);
   }
 
  private:
-  void directive(const Token& token) {
-    Tokens inner(token.text.substr(1));
-    Token word, name;
-    if (!inner.next(word) || word.text != "define" || !inner.next(name)) return;
-    Definition macro{Kind::macro, std::string(name.text), token.line, tokens_.line(), {}, {}};
-    std::set<std::string> words;
-    for (Token t; inner.next(t);) {
-      macro.tokens.append(t.text).append(" ");
-      if (t.is_name() && t.text != name.text) words.emplace(t.text);
+  void add_macro(const Item& item) {
+    const std::vector<Token>& t = item.tokens;  // # define NAME
+    if (t.size() < 3) return;
+    result_.push_back(
+        {Kind::macro, std::string(t[2].text), t[0].line, t.back().line, words_of(t, 3, t[2].text), text_of(t, 3)});
+  }
+
+  /// A piece that an #if tears goes on behind it.
+  void take(const std::vector<Token>& tokens) {
+    open_.insert(open_.end(), tokens.begin(), tokens.end());
+    const Token& last = open_.back();
+    int depth = 0;
+    for (const Token& token : open_) {
+      if (token.is("{")) ++depth;
+      if (token.is("}")) depth = token.first_column ? 0 : depth - 1;
     }
-    macro.words.assign(words.begin(), words.end());
-    result_.push_back(std::move(macro));
+    if (depth > 0 || (!last.is(";") && !last.is("}"))) return;
+    split_off_calls(std::move(open_));
+    open_.clear();
   }
 
-  void take(const Token& token) {
-    const char c = token.text[0];
-    const bool top = braces_ == 0 && parens_ == 0;
-    // A macro at file scope without a semicolon (module_init(f)) ends where the next definition begins.
-    if (top && previous_ == ")" && token.at_start && token.is_name() && !token.text.starts_with("__")) finish();
-    if (item_.tokens.empty()) item_.first = token.line;
-    if (c == '}' && token.at_start) braces_ = 1, parens_ = 0;
-    if (top) note_head(token);
-    item_.last = token.line;
-    item_.tokens.append(token.text).append(" ");
-    if (token.is_name()) words_.push_back(token.text);
-    if (c == '(') ++parens_;
-    if (c == ')' && parens_ > 0) --parens_;
-    if (c == '{' && parens_ == 0) ++braces_;
-    if (c == '}' && parens_ == 0 && braces_ > 0) --braces_;
-    if (argument_wanted_ && token.is_name() && top == false) take_argument(token);
-    previous_ = token.text;
-    if (braces_ == 0 && parens_ == 0 && (c == ';' || (c == '}' && item_.kind == Kind::function))) finish();
-  }
-
-  /// What stands before the body, the value or the semicolon says what an item is and how it is called.
-  void note_head(const Token& token) {
-    if (settled_) return;
-    const char c = token.text[0];
-    if (token.is_name()) {
-      if (first_word_.empty() && token.text != "static" && token.text != "const") first_word_ = token.text;
-      last_word_ = token.text;
-    } else if (c == '(') {
-      note_group();
-    } else if (c == '{') {
-      settle_body();
-    } else if (c == '=' || c == '[' || c == ';') {
-      settled_ = true;
-      if (item_.name.empty()) item_.name = last_word_;
+  /// A macro at file scope without a semicolon, as module_init(f), ends where the next definition begins.
+  void split_off_calls(std::vector<Token> piece) {
+    while (piece.size() > 2 && piece[1].is("(") && !piece[0].text.starts_with("__")) {
+      const size_t size = behind_group(piece, 1);
+      if (size >= piece.size() || !piece[size].first_column || !piece[size].is_identifier()) break;
+      const auto end = piece.begin() + static_cast<std::ptrdiff_t>(size);
+      add({piece.begin(), end});
+      piece.erase(piece.begin(), end);
     }
+    add(std::move(piece));
   }
 
-  /// The word before a parenthesis: the function's name, unless it is an attribute's.
-  void note_group() {
-    if (last_word_.empty() || (has_group_ && (!item_.name.starts_with("__") || last_word_.starts_with("__")))) return;
-    item_.name = last_word_;
-    argument_wanted_ = !has_group_ && first_word_ == last_word_;  // SYSCALL_DEFINE1(brk, ...)
-    has_group_ = true;
+  void add(std::vector<Token> piece) {
+    if (piece.size() < 2) return;  // a stray semicolon
+    Description description = describe(piece);
+    const Kind kind = description.kind == Description::Kind::function ? Kind::function
+                      : description.kind == Description::Kind::type   ? Kind::type
+                                                                      : Kind::other;
+    result_.push_back({kind, std::move(description.name), piece.front().line, piece.back().line, words_of(piece, 0, {}),
+                       text_of(piece, 0)});
   }
 
-  void take_argument(const Token& token) {
-    item_.name += fmt::format("({})", token.text);
-    argument_wanted_ = false;
-  }
-
-  void settle_body() {
-    settled_ = true;
-    if (has_group_ && (previous_ == ")" || !is_type_word())) {
-      item_.kind = Kind::function;
-    } else if (is_type_word() || first_word_ == "typedef") {
-      item_.kind = Kind::type;
-      const bool named = last_word_ != first_word_ && last_word_ != "struct" && last_word_ != "union";
-      item_.name = named ? fmt::format("{} {}", first_word_, last_word_) : "";
-    } else {
-      item_.name = last_word_;
-    }
-  }
-
-  bool is_type_word() const { return first_word_ == "struct" || first_word_ == "union" || first_word_ == "enum"; }
-
-  void finish() {
-    argument_wanted_ = false;
-    if (item_.tokens.size() > 2) {  // more than a stray semicolon
-      std::sort(words_.begin(), words_.end());
-      words_.erase(std::unique(words_.begin(), words_.end()), words_.end());
-      item_.words.assign(words_.begin(), words_.end());
-      result_.push_back(std::move(item_));
-    }
-    item_ = {};
-    words_.clear();
-    first_word_ = last_word_ = previous_ = {};
-    settled_ = has_group_ = false;
-    braces_ = parens_ = 0;
-  }
-
-  Tokens tokens_;
   std::vector<Definition> result_;
-  Definition item_;
-  std::vector<std::string_view> words_;
-  std::string_view first_word_, last_word_, previous_;
-  bool settled_ = false, has_group_ = false, argument_wanted_ = false;
-  int braces_ = 0, parens_ = 0;
+  std::vector<Token> open_;
 };
 
 /// The runs of added lines in the patched text; where lines only go, the one behind them.
@@ -256,14 +119,16 @@ std::vector<std::pair<unsigned, unsigned>> changed_lines(const std::vector<Hunk>
   return result;
 }
 
-/// Identifiers of a text by line.
-using WordsByLine = std::multimap<unsigned, std::string_view>;
+/// Identifiers of a text by line, without those of directives.
+using WordsByLine = std::multimap<unsigned, std::string>;
 
 WordsByLine words_by_line(std::string_view text) {
   WordsByLine result;
-  Tokens tokens(text);
-  for (Token token; tokens.next(token);) {
-    if (token.is_name()) result.emplace(token.line, token.text);
+  const TokenText tokens{std::string(text)};
+  bool directive = false;
+  for (const Token& token : tokens.tokens()) {
+    if (token.starts_line) directive = token.is("#");
+    if (token.is_identifier() && !directive) result.emplace(token.line, token.text);
   }
   return result;
 }
@@ -305,7 +170,8 @@ SourceDefinition joined(const std::string& file, const Definition* before, const
 }  // namespace
 
 std::vector<Definition> definitions(std::string_view text) {
-  return Scanner(text).scan();
+  const TokenText tokens{std::string(text)};
+  return Reader().read(split_for_readers(tokens));
 }
 
 SourceChanges changed_definitions(const std::string& file, std::string_view original, std::string_view patched,

@@ -48,6 +48,31 @@ TEST_CASE("definitions of a source text", "[definitions]") {
   CHECK(std::count(words.begin(), words.end(), "TWICE") == 1);
 }
 
+TEST_CASE("definitions that are easily misread", "[definitions]") {
+  const auto all = definitions(
+      "static ssize_t (*const write_op[])(struct file *, char *, size_t) = {\n\tone,\n};\n"    // 1-3
+      "#ifdef X\nstatic int torn(int a)\n#else\nint torn(int a)\n#endif\n{\n\treturn a;\n}\n"  // 4-11
+      "int hidden(void)\n{\n\tBEGIN {\n\tEND\n}\n"                                             // 12-16
+      "static DEFINE_MUTEX(lock);\n"                                                           // 17
+      "typedef struct { int x; } x_t;\n"                                                       // 18
+      "struct __packed tight { int x; };\n"                                                    // 19
+      "u64 __value(void) { return 1; }\n"                                                      // 20
+      "static const struct ops *const ops = &(struct ops){ .f = torn };\n");                   // 21
+  const auto at = [&](const char* name) {
+    const Definition& d = named(all, name);
+    return std::make_tuple(d.kind, d.first, d.last);
+  };
+  CHECK(at("write_op") == std::make_tuple(Kind::other, 1U, 3U));
+  CHECK(at("torn") == std::make_tuple(Kind::function, 5U, 11U));
+  CHECK(at("hidden") == std::make_tuple(Kind::function, 12U, 16U));
+  CHECK(at("DEFINE_MUTEX(lock)") == std::make_tuple(Kind::other, 17U, 17U));
+  CHECK(at("x_t") == std::make_tuple(Kind::type, 18U, 18U));
+  CHECK(at("struct tight") == std::make_tuple(Kind::type, 19U, 19U));
+  CHECK(at("__value") == std::make_tuple(Kind::function, 20U, 20U));
+  CHECK(at("ops") == std::make_tuple(Kind::other, 21U, 21U));
+  CHECK(all.size() == 8);
+}
+
 TEST_CASE("a patch changes the definitions whose tokens differ", "[definitions]") {
   const std::string before = "int f(void)\n{\n\treturn 1;\n}\nint g(void)\n{\n\treturn 1;\n}\nint h(void);\n";
   const std::string after =
