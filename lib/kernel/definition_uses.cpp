@@ -78,6 +78,9 @@ class Reader {
     add_argument(i, number);
     if (token.kind == TokenKind::number || is_keyword(token.text)) {
       if (is_typeof(token)) look_behind_typeof(i);
+      // In a macro it is of what the macro is given, and so are the objects of the code that it is used in.
+      if (token.is("__auto_type") && item_.kind != ItemKind::macro)
+        result_.by_value.push_back(names_.number(kUnknownType));
       return;
     }
     const bool parameter = is_parameter(token);
@@ -147,17 +150,20 @@ class Reader {
     }
   }
 
-  /// typeof(struct x) y, and typeof(parameter) y in a macro.
+  /// typeof(struct x) y, and typeof(parameter) y in a macro; of an expression, typeof(*p) y, the type is not known.
   void look_behind_typeof(size_t i) {
     if (i + 1 >= tokens_.size() || !tokens_[i + 1].is("(")) return;
     const size_t end = behind_group(tokens_, i + 1);
     if (end == 0 || end >= tokens_.size() || !makes_object(end - 1)) return;
+    bool known = false;
     for (size_t at = i + 2; at + 1 < end; ++at) {
       if (!tokens_[at].is_identifier()) continue;
+      known = known || is_parameter(tokens_[at]) || is_tag_word(tokens_[at]) || is_keyword(tokens_[at].text);
       if (is_parameter(tokens_[at]) && end == i + 4) result_.type_parameters.push_back(parameter_index(tokens_[at]));
       if (is_tag_word(tokens_[at - 1]) && !tokens_[at + 1].is("*"))
         result_.by_value.push_back(names_.number(tokens_[at].text));
     }
+    if (!known) result_.by_value.push_back(names_.number(kUnknownType));
   }
 
   /// A member or an enumerator that a type declares, or its own tag: it defines these names, it does not use them.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct Argument {
   uint32_t word = 0;
   auto operator<=>(const Argument&) const = default;
 };
+
+/// Stands for a tag where an object has the type of an expression: typeof(*p) x. No name that a text can have.
+constexpr std::string_view kUnknownType = "typeof(...)";
 
 /// A macro's or function's argument.
 using Place = std::pair<uint32_t, uint32_t>;

@@ -104,6 +104,7 @@ class Closing {
     patterns_.follow(definitions_);
     find_keepers();
     find_typed_macros();
+    if (!change.filled.empty()) filled_.add(names_.number(kUnknownType));
     for (const std::string& tag : change.filled) fill(names_.number(tag));
     for (const std::string& name : change.names) {
       const uint32_t number = names_.number(name);

@@ -119,6 +119,10 @@ bool reaches_nothing(std::vector<Item> items, const ChangedNames& change, std::s
     for (const std::set<std::string>* names : {&change.names, &change.filled}) {
       for (const std::string& name : *names) words.add(name);
     }
+    if (!change.filled.empty()) {
+      // Objects of a type that only an expression tells.
+      for (const char* word : {"typeof", "__typeof__", "__typeof", "__auto_type"}) words.add(word);
+    }
     items = related(std::move(items), std::move(words));
   }
   NameClosure closure;

@@ -128,6 +128,13 @@ TEST_CASE("a filled hole affects who names the member or holds the type by value
   CHECK_FALSE(filled("void *p = container_of(q, struct s, b);",
                      "#define container_of(p, t, m) ((t *)((p) - offsetof(t, m)))\n"));
   CHECK(filled("DECLARE(struct s, x);", "#define DECLARE(type, name) type name\n"));
+  SECTION("an object of an expression's type") {
+    CHECK(filled("void g(void) { typeof(*get()) copy = *get(); use(&copy); }", "struct s *get(void);\n"));
+    CHECK(filled("void g(void) { __auto_type copy = *get(); use(&copy); }", "struct s *get(void);\n"));
+    CHECK(filled("void g(void) { h(); }", "static inline void h(void) { typeof(*p->s) copy = { 1 }; use(&copy); }\n"));
+    CHECK_FALSE(filled("void g(void) { typeof(*get()) *p = get(); typeof(int) x; }", "struct s *get(void);\n"));
+    CHECK_FALSE(filled("void g(void) { h(2); }", "#define h(x) ({ typeof(x) y = (x); y; })\n"));
+  }
 }
 
 TEST_CASE("preprocessed texts are the same but for what nothing names", "[header_reach]") {
@@ -185,6 +192,21 @@ TEST_CASE("a token proof sees who names what changed, wherever that stands", "[h
                       new_one = "static inline int f_(void)\n{\n\treturn 2;\n}\n";
     CHECK_FALSE(same(macro + old_one + "int u = GET(f);\n", macro + new_one + "int u = GET(f);\n"));
   }
+}
+
+TEST_CASE("a token proof sees copies of a type that a new member fills", "[header_reach]") {
+  std::string why;
+  const auto same = [&](const std::string& behind) {
+    const std::string get = "struct s *get(void);\n";
+    return same_tokens(
+        "struct s {\n\tchar a;\n\tlong b;\n};\n" + get + behind,
+        "struct s {\n\tchar a;\n\tchar n;\n\tlong b;\n};\n" + get + behind, [](const GrownType&) { return true; }, why);
+  };
+  CHECK(same("long g(struct s *p)\n{\n\treturn p->b;\n}\n"));
+  CHECK_FALSE(same("long g(struct s *p)\n{\n\treturn p->n;\n}\n"));
+  CHECK_FALSE(same("void g(struct s *p)\n{\n\tstruct s copy = *p;\n}\n"));
+  CHECK_FALSE(same("void g(void)\n{\n\ttypeof(*get()) copy = *get();\n}\n"));
+  CHECK_FALSE(same("struct outer {\n\tstruct s inner;\n};\nvoid g(void)\n{\n\tstruct outer o = { { 1 } };\n}\n"));
 }
 
 TEST_CASE("a source that names a changed name itself is told from one that is led to it", "[header_reach]") {
