@@ -27,7 +27,8 @@ struct Attributes {
   Dwarf_Word data_bit_offset = 0, bit_offset = 0, location = 0;
   int64_t value = 0;
   bool has_byte_size = false, has_bit_offset = false, has_data_bit_offset = false;
-  bool declaration = false, external = false, has_code = false, is_inlined = false, is_fixed = false;
+  bool declaration = false, prototyped = false, external = false, has_code = false, is_inlined = false,
+       is_fixed = false;
 };
 
 uint32_t reference(Dwarf_Attribute* attribute) {
@@ -126,6 +127,9 @@ int note(Dwarf_Attribute* attribute, void* out) {
       break;
     case DW_AT_declaration:
       a.declaration = true;
+      break;
+    case DW_AT_prototyped:
+      a.prototyped = true;
       break;
     case DW_AT_external:
       a.external = true;
@@ -332,6 +336,8 @@ class DwarfTypeReader {
   }
 
   void subprogram(Dwarf_Die& die, uint32_t here, const Attributes& a, int depth) {
+    // gcc 10 makes entries for functions that are only called: a name, and nothing of what they take and return.
+    if (a.declaration && !a.prototyped) return;
     RawFunction raw;
     raw.entry = here;
     raw.returns = a.type;

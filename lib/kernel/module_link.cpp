@@ -121,15 +121,28 @@ std::string runtime_key(const Kernel& kernel, const fs::path& sources) {
   return sha256_hex(text).substr(0, 24) + "-1";
 }
 
+/// Only such a tree needs the writer of run-time constants, and only the assemblers that it can be built with know what
+/// the writer is written in (quoted names as operands).
+bool has_runtime_constants(const Kernel& kernel) {
+  std::error_code error;
+  return fs::exists(kernel.source / "include/asm-generic/runtime-const.h", error);
+}
+
+/// The objects of the runtime by name, in the order in which they are linked.
+std::vector<std::string> runtime_names(const Kernel& kernel) {
+  std::vector<std::string> names = {"klp_runtime_begin.o", "klp_runtime.o"};
+  if (has_runtime_constants(kernel)) names.emplace_back("klp_runtime_constants.o");
+  names.emplace_back("klp_runtime_end.o");
+  return names;
+}
+
 void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::path& directory) {
   for (const char* name : kRuntimeSources) write_file_atomically(directory / name, read_file(sources / name));
-  write_file_atomically(
-      directory / "Kbuild",
-      "obj-m := klp_runtime_all.o\nklp_runtime_all-y := klp_runtime_begin.o klp_runtime.o klp_runtime_constants.o "
-      "klp_runtime_end.o\n");
+  const std::vector<std::string> names = runtime_names(kernel);
+  write_file_atomically(directory / "Kbuild",
+                        fmt::format("obj-m := klp_runtime_all.o\nklp_runtime_all-y := {}\n", fmt::join(names, " ")));
   // Asked for by name, so that nothing is linked.
-  const RunResult result = run_kbuild(
-      kernel, directory, {"klp_runtime_begin.o", "klp_runtime.o", "klp_runtime_constants.o", "klp_runtime_end.o"});
+  const RunResult result = run_kbuild(kernel, directory, names);
   if (result.status == 0) return;
   const std::string shown = complaints(result.output);
   check_disk_space("compiling the runtime", result.output, directory);
@@ -157,9 +170,8 @@ RuntimeObjects runtime_objects(const Kernel& kernel) {
   check(!error, "cannot make {}: {}", (kernel.cache / "runtime").string(), error.message());
   TempDir work(kernel.cache / "runtime", "new");
   compile_runtime(kernel, sources, work.path());
-  for (const fs::path& object : {objects.begin, objects.code, objects.constants, objects.end}) {
-    check(fs::exists(work.path() / object.filename(), error), "kbuild made no {}", object.filename().string());
-  }
+  for (const std::string& name : runtime_names(kernel))
+    check(fs::exists(work.path() / name, error), "kbuild made no {}", name);
   fs::rename(work.path(), kept, error);  // another klp-diff may have been faster: its objects are the same
   check(!error || fs::exists(objects.end), "cannot keep {}: {}", kept.string(), error.message());
   return objects;
@@ -179,6 +191,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
   place_object(runtime.code, directory / "klp_runtime.o");
   parts += " klp_runtime.o";
   if (link.constants) {
+    check(has_runtime_constants(kernel), "{}: run-time constants in a kernel whose source has none", link.name);
     place_object(runtime.constants, directory / "klp_runtime_constants.o");
     parts += " klp_runtime_constants.o";
   }

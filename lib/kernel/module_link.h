@@ -30,7 +30,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link);
 std::filesystem::path runtime_directory();
 
 /// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, the writer of
-/// run-time constants, end.
+/// run-time constants (made only for a kernel that has such constants), end.
 /// link_module() calls this; calling it early, in parallel with the compilation of units, hides its time.
 struct RuntimeObjects {
   std::filesystem::path begin, code, constants, end;

@@ -139,7 +139,10 @@ const Livepatch& Suite::livepatch(const std::string& patch, bool replace) {
 }
 
 fs::path patch_file(const std::string& name) {
-  return fs::path(KLP_TEST_PATCHES) / (name + ".patch");
+  const std::string& release = Suite::get().kernel().release;
+  const std::string series = release.substr(0, release.find('.', release.find('.') + 1));
+  const fs::path own = fs::path(KLP_TEST_PATCHES) / series / (name + ".patch");
+  return fs::exists(own) ? own : fs::path(KLP_TEST_PATCHES) / (name + ".patch");
 }
 
 size_t patched_line(const std::string& patch, const std::string& file, const std::string& text) {
