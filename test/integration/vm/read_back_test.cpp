@@ -62,9 +62,9 @@ TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back]") {
       replaced(read_file(livepatch.file), ".klp.sym.vmlinux.nr_inodes,", ".klp.sym.vmlinux.nr_unused,");
   const WrongLife life = live_with(livepatch, bytes, "cat /proc/sys/fs/inode-nr");
   INFO(life.said);
-  REQUIRE(life.memory.differences.size() == 1);
-  CHECK_THAT(life.memory.differences.front(),
-             StartsWith("proc_nr_inodes+") && Contains("nr_inodes of vmlinux (inode.c)"));
+  REQUIRE_FALSE(life.memory.differences.empty());  // gcc 10 needs two references, gcc 12 one
+  for (const std::string& difference : life.memory.differences)
+    CHECK_THAT(difference, StartsWith("proc_nr_inodes+") && Contains("nr_inodes of vmlinux (inode.c)"));
 }
 
 TEST_CASE("the read-back sees a wrong byte in a cold part", "[vm][read-back]") {
