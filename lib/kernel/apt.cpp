@@ -266,7 +266,7 @@ void Apt::fetch_once(const PackageVersion& wanted, const fs::path& directory) {
     result = run(line, options);
   }
   if (result.status != 0 && gone(result.output)) {
-    throw Error(
+    throw PackageGone(
         fmt::format("{} {} is in the package lists, but the server does not have it (any more):\n{}", wanted.package,
                     wanted.version, tail(result.output)),
         "ask for another release (`klp-diff kernel show` names them when the release is unknown), or for this one "

@@ -7,7 +7,15 @@
 #include <string_view>
 #include <vector>
 
+#include "support/error.h"
+
 namespace klp::kernel {
+
+/// A package that the lists have and the server has not (any more).
+class PackageGone : public Error {
+ public:
+  using Error::Error;
+};
 
 struct PackageVersion {
   std::string package, version, architecture, depends, sha256;
@@ -53,7 +61,7 @@ class Apt {
   bool use_more_lists();
 
   /// Downloads `wanted` into `directory` and returns its path. A file that is already there and whole is kept; one
-  /// whose SHA-256 is wrong is fetched once again. Errors: no network, disk full, wrong twice; no longer on the server.
+  /// whose SHA-256 is wrong is fetched once again. Errors: no network, disk full, wrong twice; PackageGone.
   std::filesystem::path download(const PackageVersion& wanted, const std::filesystem::path& directory);
 
  private:

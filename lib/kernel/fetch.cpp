@@ -168,8 +168,8 @@ void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory,
   check_build_tools();
   get_package(apt, packages.at("headers"), directory, "headers");
   get_package(apt, packages.at("common"), directory, "common");
-  if (!step_done(directory, "prepared")) get_package(apt, packages.at("source"), directory, "source-package");
   get_package(apt, packages.at("debug"), directory, "debug");
+  if (!step_done(directory, "prepared")) get_package(apt, packages.at("source"), directory, "source-package");
   describe_rest(kernel, directory);
   make_tree(kernel, directory);
   make_directories(kernel.cache);
@@ -202,16 +202,9 @@ Packages packages_to_resume(const fs::path& directory) {
   return before.size() == 5 && step_done(directory, "image") ? before : Packages();
 }
 
-}  // namespace
-
-std::string fetch_kernel(const std::string& name, const FetchOptions& options) {
-  DebianName parsed = parse_name(name);
-  Apt apt = apt_for(parsed, options.suites);
-  std::optional<Settled> settled;
-  if (parsed.release.empty()) {
-    settled = settle(apt, parsed);
-    parsed.release = settled->release;
-  }
+/// Fetches the release that `parsed` names; `settled` is what its packages are, if that is known.
+std::string fetch_release(Apt& apt, const DebianName& parsed, std::optional<Settled> settled,
+                          const FetchOptions& options) {
   const std::string resolved = "debian:" + parsed.release;
   const fs::path directory = kernel_directory(resolved);
   make_directories(directory.parent_path());
@@ -231,6 +224,25 @@ std::string fetch_kernel(const std::string& name, const FetchOptions& options) {
   log("fetch").info("{}: {} {}", resolved, packages.at("image").package, packages.at("image").version);
   build_kernel(apt, packages, directory, parsed.release, options.toolchain_root);
   return resolved;
+}
+
+}  // namespace
+
+std::string fetch_kernel(const std::string& name, const FetchOptions& options) {
+  DebianName parsed = parse_name(name);
+  Apt apt = apt_for(parsed, options.suites);
+  if (!parsed.release.empty()) return fetch_release(apt, parsed, std::nullopt, options);
+  for (std::set<std::string> gone;;) {
+    const Settled settled = settle(apt, {parsed.series, parsed.flavour, {}}, gone);
+    parsed.release = settled.release;
+    try {
+      return fetch_release(apt, parsed, settled, options);
+    } catch (const PackageGone& error) {
+      log("fetch").warn("{}; trying the release before it", error.what());
+      gone.insert(settled.release);
+      remove_kernel("debian:" + settled.release);
+    }
+  }
 }
 
 }  // namespace klp::kernel

@@ -120,12 +120,13 @@ std::vector<std::string> known_releases(const Apt& apt, const DebianName& name) 
   return releases;
 }
 
-Settled settle(Apt& apt, const DebianName& name) {
+Settled settle(Apt& apt, const DebianName& name, const std::set<std::string>& gone) {
   std::optional<Settled> best;
   do {
     const std::vector<std::string> releases =
         name.release.empty() ? known_releases(apt, name) : std::vector{name.release};
     for (const std::string& release : releases) {
+      if (gone.count(release) != 0) continue;
       std::optional<Settled> found = settle_release(apt, name, release);
       if (found) keep_better(best, std::move(*found));
       if (best && best->missing.empty()) return *best;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,9 @@ struct Settled {
 };
 
 /// Settles on release and packages, and goes on to further package lists until all are found. With something missing in
-/// all of them, the choice that lacks least is returned. Error when there is no image of that name at all: it says
-/// which releases there are (old ones leave the archive).
-Settled settle(Apt& apt, const DebianName& name);
+/// all of them, the choice that lacks least is returned. `gone` are releases that are not to be chosen as the newest.
+/// Error when there is no image of that name at all: it says which releases there are (old ones leave the archive).
+Settled settle(Apt& apt, const DebianName& name, const std::set<std::string>& gone = {});
 
 /// The releases of a series and flavour that the lists know, newest first.
 std::vector<std::string> known_releases(const Apt& apt, const DebianName& name);
