@@ -93,7 +93,9 @@ Tables::Tables(const Pieces& pieces, const TableSizes& sizes) : specs_(&pieces.a
 void Tables::cut(const Pieces& pieces, const arch::TableSpec& spec, const elf::Section& section,
                  const arch::TableLayout& layout) {
   check(section.has_data(), "{}: a kernel table without content", section.name);
-  check((section.flags & elf::kShfMerge) == 0, "{}: a kernel table that the linker may merge", section.name);
+  // 7.x marks tables so to say how large an entry is (sh_entsize). The linker merges no section that has relocations.
+  check((section.flags & elf::kShfMerge) == 0 || (section.entsize == layout.size && !section.relocations.empty()),
+        "{}: a kernel table that the linker may merge", section.name);
   const uint64_t least = std::max<uint64_t>({layout.fields.back() + 4U, layout.site_length.value_or(0) + 1U,
                                              layout.replacement ? layout.replacement->second + 1U : 0U});
   for (uint64_t at = 0; at < section.size; at += layout.size) {

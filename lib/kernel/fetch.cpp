@@ -109,10 +109,12 @@ Kernel describe_image(const fs::path& directory, const std::string& release) {
   kernel.source = directory / "source";
   kernel.pahole = directory / "pahole";
   kernel.cache = directory / "cache";
-  kernel.config = first_existing(directory / "image", {"boot/config-" + release}, "config");
-  kernel.image = first_existing(directory / "image", {"boot/vmlinuz-" + release}, "kernel image");
+  const std::string modules = "usr/lib/modules/" + release;
+  kernel.config = first_existing(directory, {"image/boot/config-" + release, "base/" + modules + "/config"}, "config");
+  kernel.image =
+      first_existing(directory, {"image/boot/vmlinuz-" + release, "binary/" + modules + "/vmlinuz"}, "kernel image");
   kernel.boot_modules =
-      first_existing(directory / "image", {"lib/modules/" + release, "usr/lib/modules/" + release}, "modules");
+      first_existing(directory, {"image/lib/modules/" + release, "image/" + modules, "modules/" + modules}, "modules");
   return kernel;
 }
 
@@ -159,7 +161,9 @@ void make_tree(const Kernel& kernel, const fs::path& directory) {
 void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory, const std::string& release,
                   const fs::path& chosen_toolchain) {
   remove_leftovers(directory);
-  get_package(apt, packages.at("image"), directory, "image");
+  for (const char* part : {"image", "base", "binary", "modules"}) {
+    if (packages.count(part) != 0) get_package(apt, packages.at(part), directory, part);
+  }
   Kernel kernel = describe_image(directory, release);
   const KernelConfig config = KernelConfig::read(kernel.config);
   check_supported(config, kernel.name);
@@ -199,7 +203,7 @@ void restore_compiler(Apt& apt, const Kernel& kernel) {
 /// The packages that an interrupted fetch had settled on, if its image is there: the rest must be of the same version.
 Packages packages_to_resume(const fs::path& directory) {
   Packages before = load_packages(directory);
-  return before.size() == 5 && step_done(directory, "image") ? before : Packages();
+  return before.size() >= 5 && step_done(directory, "image") ? before : Packages();
 }
 
 /// Fetches the release that `parsed` names; `settled` is what its packages are, if that is known.

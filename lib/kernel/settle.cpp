@@ -26,6 +26,15 @@ std::string common_headers(const PackageVersion& headers) {
   return std::regex_search(headers.depends, match, common) ? match.str() : std::string();
 }
 
+/// Since 7.2 the image's package is empty: it depends on linux-base-X (config), linux-binary-X and linux-modules-X.
+std::vector<std::string> parts_of_image(const PackageVersion& image, const std::string& release) {
+  std::vector<std::string> parts;
+  for (const char* part : {"base", "binary", "modules"}) {
+    if (image.depends.find(fmt::format("linux-{}-{} ", part, release)) != std::string::npos) parts.emplace_back(part);
+  }
+  return parts;
+}
+
 /// All packages of one version of the image.
 Settled settle_version(const Apt& apt, const DebianName& name, const std::string& release,
                        const PackageVersion& image) {
@@ -38,6 +47,7 @@ Settled settle_version(const Apt& apt, const DebianName& name, const std::string
       result.missing.push_back(fmt::format("{} {}", package, image.version));
     return found.has_value();
   };
+  for (const std::string& part : parts_of_image(image, release)) add(part, fmt::format("linux-{}-{}", part, release));
   add("debug", fmt::format("linux-image-{}-dbg", release));
   add("source", fmt::format("linux-source-{}", name.series));
   if (add("headers", fmt::format("linux-headers-{}", release))) {

@@ -23,7 +23,7 @@ struct DebianName {
 /// Errors: not such a name.
 DebianName parse_name(const std::string& name);
 
-/// By role: image, debug, source, headers, common.
+/// By role: image, debug, source, headers, common; where the image is in parts, also base, binary, modules.
 using Packages = std::map<std::string, PackageVersion>;
 
 struct Settled {

@@ -59,7 +59,7 @@ std::string debian_version(const Compiler& compiler) {
 /// What the programs need of a compiler's or the binutils' dependencies; libc and libz every system has.
 bool is_part(const std::string& package) {
   static const std::regex parts(
-      "(x86-64-linux-gnu-)?(gcc|cpp)-[0-9]+(-x86-64-linux-gnu)?|libgcc-[0-9]+-dev|binutils|binutils-x86-64-linux-gnu|"
+      "(gcc|cpp)-[0-9]+(-x86-64-linux-gnu)?|libgcc-[0-9]+-dev|binutils|binutils-x86-64-linux-gnu|"
       "libbinutils|libctf(-nobfd)?[0-9]+|libgprofng[0-9]+|libsframe[0-9]+|libjansson4|libisl[0-9]+|libmpc[0-9]+|libmpfr"
       "[0-9]+|libgmp[0-9]+");
   return std::regex_match(package, parts);
@@ -129,9 +129,13 @@ bool host_has_compiler(const Compiler& compiler) {
 
 std::vector<PackageVersion> toolchain_packages(const Apt& apt, const Compiler& compiler) {
   std::vector<PackageVersion> result;
+  // x86_64-linux-gnu-gcc-14 is in a package of its own, gcc-14-x86-64-linux-gnu.
+  const bool full_name = compiler.program.starts_with(kTriplet);
+  const std::string package =
+      full_name ? compiler.program.substr(kTriplet.size()) + "-x86-64-linux-gnu" : compiler.program;
   const std::string version = debian_version(compiler);
   if (version.empty()) return result;
-  std::vector<Dependency> wanted = {{compiler.program, "=", version}};
+  std::vector<Dependency> wanted = {{package, "=", version}};
   std::set<std::string> seen;
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (!is_part(wanted[i].package) || !seen.insert(wanted[i].package).second) continue;

@@ -353,4 +353,45 @@ TEST_CASE("the flags in the bug table are a change") {
   CHECK(names(u.run(), "changed") == Names{"f"});
 }
 
+TEST_CASE("a bug table of 7.x: entries of 16 bytes, the line at 12") {
+  const auto make = [](Unit& u, size_t changed) {
+    for (ObjectFixture* f : {&u.original, &u.patched}) {
+      Unit::traced(*f, "f", {0x0f, 0x0b, 0xc3});
+      Unit::traced(*f, "g", {0x0f, 0x0b, 0xc3});
+      std::vector<std::byte> entries(32);
+      entries[16 + changed] = static_cast<std::byte>(f == &u.original ? 1 : 3);
+      auto& bugs = f->table("__bug_table", entries, elf::kShfAlloc | elf::kShfWrite, 1);
+      bugs.refers(0, test::kRPc32, "f", 5);
+      bugs.refers(16, test::kRPc32, "g", 5);
+    }
+    u.sizes.structs["bug_entry"] = 16;
+  };
+  SECTION("another line is no change") {
+    Unit u;
+    make(u, 12);
+    CHECK_FALSE(u.run().changed);
+  }
+  SECTION("other flags are one, of the entry's owner") {
+    Unit u;
+    make(u, 14);
+    CHECK(names(u.run(), "changed") == Names{"g"});
+  }
+}
+
+TEST_CASE("a table with the size of its entries in the header is read, with another size refused") {
+  const auto run = [](uint64_t size) {
+    Unit u;
+    u.sizes.structs["bug_entry"] = 16;
+    for (ObjectFixture* f : {&u.original, &u.patched}) {
+      Unit::traced(*f, "f", {0x0f, 0x0b, 0xc3});
+      auto& bugs = f->table("__bug_table", std::vector<std::byte>(16), elf::kShfAlloc | elf::kShfMerge, 1);
+      bugs.refers(0, test::kRPc32, "f", 5);
+      f->section("__bug_table").entsize = size;
+    }
+    return u.run().changed;
+  };
+  CHECK_FALSE(run(16));
+  CHECK_THROWS_WITH(run(8), Catch::Contains("the linker may merge"));
+}
+
 }  // namespace klp::diff

@@ -75,7 +75,9 @@ std::vector<TableSpec> make_tables() {
                     .compared = true});
   tables.push_back({.section = "__bug_table",
                     .entry_struct = "bug_entry",
-                    .layouts = {{.size = 12, .fields = {0}, .sometimes = {4}, .ignored = {{8, 2}}}},
+                    .layouts = {{.size = 12, .fields = {0}, .sometimes = {4}, .ignored = {{8, 2}}},
+                                // 6.19 and later: the format of WARN's text before the file's name.
+                                {.size = 16, .fields = {0}, .sometimes = {4, 8}, .ignored = {{12, 2}}}},
                     .compared = true});
   tables.push_back({.section = ".orc_unwind_ip",
                     .layouts = {{.size = 4, .fields = {0}}},
@@ -98,6 +100,8 @@ std::vector<TableSpec> make_tables() {
     tables.push_back(
         {.section = dropped, .layouts = {{.size = dropped[0] == '.' ? 4U : 8U, .fields = {0}}}, .drop = true});
   }
+  // Names of the tracepoints that a unit uses, which the kernel's build holds against those that are defined (7.x).
+  tables.push_back({.section = "__tracepoint_check", .drop = true});
   return tables;
 }
 
