@@ -150,7 +150,8 @@ class Reader {
     }
   }
 
-  /// typeof(struct x) y, and typeof(parameter) y in a macro; of an expression, typeof(*p) y, the type is not known.
+  /// typeof(struct x) y, and typeof(parameter) y in a macro; of an expression, typeof(*p) y, the type is not known,
+  /// and of a variable, typeof(x) y, its declaration tells.
   void look_behind_typeof(size_t i) {
     if (i + 1 >= tokens_.size() || !tokens_[i + 1].is("(")) return;
     const size_t end = behind_group(tokens_, i + 1);
@@ -163,7 +164,7 @@ class Reader {
       if (is_tag_word(tokens_[at - 1]) && !tokens_[at + 1].is("*"))
         result_.by_value.push_back(names_.number(tokens_[at].text));
     }
-    if (!known) result_.by_value.push_back(names_.number(kUnknownType));
+    if (!known) result_.by_value.push_back(names_.number(end == i + 4 ? tokens_[i + 2].text : kUnknownType));
   }
 
   /// A member or an enumerator that a type declares, or its own tag: it defines these names, it does not use them.

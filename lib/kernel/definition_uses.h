@@ -33,11 +33,13 @@ struct DefinitionUses {
   std::vector<uint32_t> head;  ///< of a function or variable: the words outside of its body. One that means __used
                                ///< makes it stay. (One in the body of an unused inline function keeps nothing: gcc.)
   bool is_typedef = false;
-  bool local = false;              ///< a macro of a unit's own source: no other unit sees it
-  size_t text = 0;                 ///< the number of the text it is in
-  std::vector<uint32_t> names;     ///< that it defines
-  std::vector<uint32_t> uses;      ///< that it names; not the members and enumerators that it declares
-  std::vector<uint32_t> by_value;  ///< tags of structs and unions that it has, makes or copies, not only points to
+  bool local = false;           ///< a macro of a unit's own source: no other unit sees it
+  size_t text = 0;              ///< the number of the text it is in
+  std::vector<uint32_t> names;  ///< that it defines
+  std::vector<uint32_t> uses;   ///< that it names; not the members and enumerators that it declares
+  /// Tags of structs and unions that it has, makes or copies, not only points to; or variables of which it takes the
+  /// type.
+  std::vector<uint32_t> by_value;
   std::vector<std::pair<Place, uint32_t>> type_arguments;  ///< a tag that is given to a macro or function
   std::vector<uint32_t> type_parameters;  ///< of a macro: it declares or initialises something of this type
   std::vector<Argument> arguments;        ///< each word of each argument once

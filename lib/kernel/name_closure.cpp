@@ -163,14 +163,15 @@ class Closing {
     }
   }
 
-  /// A type whose padding is now a member, and all that hold one by value.
+  /// A type whose padding is now a member, and all types and variables that hold one by value.
   void fill(uint32_t first) {
     filled_.add(first);
     for (bool moved = true; moved;) {
       moved = false;
       for (const DefinitionUses& d : definitions_) {
         const uint32_t* held = held_by_value(d);
-        if (held == nullptr || d.kind != ItemKind::type || d.is_typedef) continue;
+        // Of a variable that is declared here the code of a unit can take the type.
+        if (held == nullptr || (d.kind != ItemKind::type && d.kind != ItemKind::declaration) || d.is_typedef) continue;
         for (const uint32_t name : d.names) moved = filled_.add(name) || moved;
       }
     }

@@ -132,6 +132,10 @@ TEST_CASE("a filled hole affects who names the member or holds the type by value
     CHECK(filled("void g(void) { typeof(*get()) copy = *get(); use(&copy); }", "struct s *get(void);\n"));
     CHECK(filled("void g(void) { __auto_type copy = *get(); use(&copy); }", "struct s *get(void);\n"));
     CHECK(filled("void g(void) { h(); }", "static inline void h(void) { typeof(*p->s) copy = { 1 }; use(&copy); }\n"));
+    CHECK(filled("void g(void) { typeof(one) copy = { 1 }; use(&copy); }", "extern struct s one;\n"));
+    CHECK(
+        filled("void g(void) { typeof(o) copy = { 1 }; }", "struct outer { struct s in; };\nextern struct outer o;\n"));
+    CHECK_FALSE(filled("void g(struct s *p) { typeof(p) q = p; use(q); }"));
     CHECK_FALSE(filled("void g(void) { typeof(*get()) *p = get(); typeof(int) x; }", "struct s *get(void);\n"));
     CHECK_FALSE(filled("void g(void) { h(2); }", "#define h(x) ({ typeof(x) y = (x); y; })\n"));
   }
