@@ -101,7 +101,10 @@ const elf::Relocation* slot_behind(const arch::Arch& arch, const elf::Relocation
 }
 
 Pieces::Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembler)
-    : object_(&object), arch_(&arch::arch_for(object.machine())), disassembler_(&disassembler) {
+    : object_(&object),
+      arch_(&arch::arch_for(object.machine())),
+      disassembler_(&disassembler),
+      branch_sites_(object, *arch_) {
   by_section_.resize(object.sections().size());
   for (const elf::Section& section : object.sections()) {
     if (section.is_alloc() && section.size > 0 && !section.is_strings()) cut(section);
@@ -256,7 +259,10 @@ std::span<const elf::Relocation> Pieces::prefix_relocations(const Piece& piece) 
 
 const std::vector<elf::Instruction>& Pieces::code(const Piece& piece) const {
   auto [slot, made] = code_.try_emplace(&piece);
-  if (made) slot->second = disassembler_->decode(piece.data());
+  if (made) {
+    slot->second = disassembler_->decode(piece.data());
+    branch_sites_.turn_off(*piece.section, piece.offset, piece.data(), slot->second);
+  }
   return slot->second;
 }
 

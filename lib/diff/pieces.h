@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arch/arch.h"
+#include "diff/branch_sites.h"
 #include "diff/piece.h"
 
 namespace klp::diff {
@@ -20,7 +21,6 @@ class Pieces {
  public:
   /// `object` and `disassembler` must outlive the pieces. Error for a relocation that cannot be resolved.
   Pieces(const elf::ElfObject& object, const elf::Disassembler& disassembler);
-
   const elf::ElfObject& object() const { return *object_; }
   const arch::Arch& arch() const { return *arch_; }
   const elf::Disassembler& disassembler() const { return *disassembler_; }
@@ -55,7 +55,7 @@ class Pieces {
   /// (.sched.text, .noinstr.text). Nothing when it stays in `piece` or has a relocation. Its `relocation` is null.
   std::optional<Reference> outward_branch(const Piece& piece, const elf::Instruction& instruction) const;
 
-  /// A code piece's instructions, offsets from its start; decoded once.
+  /// A code piece's instructions, offsets from its start; decoded once, static branches turned off.
   const std::vector<elf::Instruction>& code(const Piece& piece) const;
 
   bool has_ftrace_site(const Piece& function) const {
@@ -81,6 +81,7 @@ class Pieces {
   const elf::ElfObject* object_;
   const arch::Arch* arch_;
   const elf::Disassembler* disassembler_;
+  BranchSites branch_sites_;
   std::deque<Piece> pieces_;
   std::vector<std::vector<const Piece*>> by_section_;
   std::unordered_map<std::string_view, std::vector<const Piece*>> by_name_;

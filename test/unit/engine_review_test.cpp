@@ -128,6 +128,29 @@ TEST_CASE("a short jump out of a carried function is refused") {
   CHECK(refused(u.run(), "unsupported-relocation", "caller"));
 }
 
+TEST_CASE("a static branch that objtool has turned off in the shipped binary only is no difference") {
+  for (const int64_t key_bits : {2, 0}) {
+    ReviewUnit u;
+    u.separate_vmlinux = true;
+    u.sizes.structs = {{"jump_entry", 16}};
+    for (ObjectFixture* f : {&u.original, &u.patched, &u.vmlinux}) {
+      // je over it; jmp to the end, or its NOP; at last ret
+      test::Piece& piece = ReviewUnit::traced(*f, "f", {0x74, 0x02, 0xeb, 0x01, 0x90, 0xc3});
+      if (f == &u.vmlinux) piece.section().data[7] = std::byte{0x66};
+      if (f == &u.vmlinux) piece.section().data[8] = std::byte{0x90};
+      f->data("key", 16).global();
+      f->table("__jump_table", std::vector<std::byte>(16))
+          .refers(0, test::kRPc32, "f", 7)
+          .refers(4, test::kRPc32, "f", 10)
+          .refers(8, test::kRPc64, "key", key_bits);
+    }
+    u.vmlinux.undefined("__fentry__");
+    const UnitResult result = u.run();
+    CHECK(result.identity.matched == (key_bits == 2 ? 1 : 0));
+    CHECK(result.identity.different == (key_bits == 2 ? 0 : 1));
+  }
+}
+
 TEST_CASE("a weak function that differs is overridden only when another definition took its place") {
   for (const bool weak : {true, false}) {
     ReviewUnit u;
