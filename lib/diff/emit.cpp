@@ -89,7 +89,20 @@ class Emitter {
       add_object_name(table, start);
       add_string(table, start + 8, f.old_name);
       builder_.relocations(table).push_back({start + 16, arch_.absolute_type(), symbols_[f.symbol], 0});
+      mark_as_entered_by_ftrace(plan_.symbols[f.symbol]);
     }
+  }
+
+  /// A static function whose address nobody takes has no ENDBR, and needs none here: ftrace does not come by an
+  /// indirect branch (arch/x86/kernel/ftrace_64.S: ftrace_regs_caller). objtool must know, or it warns of the table's
+  /// pointer.
+  void mark_as_entered_by_ftrace(const PlanSymbol& function) {
+    if (marks_ == nullptr) marks_ = &builder_.add_section({".discard.noendbr", elf::kShtProgbits, 0, 1, 0, {}, 0, {}});
+    const uint64_t offset = marks_->data.size();
+    marks_->data.resize(offset + 4);
+    builder_.relocations(*marks_).push_back({offset, arch_.relative_type(),
+                                             &builder_.section_symbol(*sections_[function.section]),
+                                             static_cast<int64_t>(function.value)});
   }
 
   void add_callbacks() {
@@ -166,7 +179,7 @@ class Emitter {
   std::vector<elf::BuilderSymbol*> symbols_;
   std::map<size_t, elf::BuilderSymbol*> section_symbols_;
   std::map<std::string, elf::BuilderSymbol*> undefined_;
-  elf::BuilderSection* names_ = nullptr;
+  elf::BuilderSection *names_ = nullptr, *marks_ = nullptr;
   std::map<std::string, int64_t> name_offsets_;
 };
 

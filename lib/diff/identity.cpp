@@ -26,7 +26,7 @@ class Matcher {
     if (!section.has_data() || offset > section.data.size() || size > section.data.size() - offset)
       return std::string("lies outside of its section");
     const auto theirs_bytes = section.data.subspan(offset, size);
-    const auto theirs_all = original_.disassembler().decode(theirs_bytes);
+    const auto theirs_all = shipped_.decode(original_.disassembler(), section, offset, theirs_bytes);
     const auto ours = without_padding(original_.code(piece));
     const auto theirs = without_padding(theirs_all);
     for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
@@ -122,7 +122,9 @@ class Matcher {
     if (!start.section->has_data() || start.offset > available || symbol.size > available - start.offset) return false;
     // A function is referred to once for each case of a switch; it is decoded once.
     const auto [slot, made] = decoded_.try_emplace(&symbol);
-    if (made) slot->second = original_.disassembler().decode(start.section->data.subspan(start.offset, symbol.size));
+    if (made)
+      slot->second = shipped_.decode(original_.disassembler(), *start.section, start.offset,
+                                     start.section->data.subspan(start.offset, symbol.size));
     const std::vector<elf::Instruction>& code = slot->second;
     return instruction_number(original_.code(piece), piece.size, ours) == instruction_number(code, symbol.size, theirs);
   }

@@ -83,14 +83,17 @@ class Planner : PlanSections {
                     named.type, static_cast<uint8_t>(named.other & ~kVisibility)});
   }
 
-  /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly.
+  /// Only what other units of the patch refer to stays global: nothing else may bind to a replacement directly. And the
+  /// trampolines of new static calls: objtool knows them by their names, if they are global (tools/objtool/check.c:
+  /// classify_symbols, 6.12).
   const elf::Symbol* wanted_name(const Piece& piece) const {
     const bool shared = in_.shared.count(&piece) != 0;
     if (!shared && in_.context->correlation->original_of(&piece) != nullptr) return nullptr;
     std::vector<const elf::Symbol*> names = piece.aliases;
     names.insert(names.begin(), piece.symbol);
     for (const elf::Symbol* s : names) {
-      if (!s->is_local() && (shared || in_.keep_new_globals || in_.wanted.count(s->name) != 0)) return s;
+      const bool wanted = in_.keep_new_globals || in_.wanted.count(s->name) != 0 || s->name.starts_with("__SCT__");
+      if (!s->is_local() && (shared || wanted)) return s;
     }
     return nullptr;
   }

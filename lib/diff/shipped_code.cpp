@@ -6,9 +6,21 @@
 #include "support/bytes.h"
 
 namespace klp::diff {
+namespace {
+
+constexpr uint16_t kRelocatable = 1;  // ET_REL
+
+}  // namespace
 
 ShippedCode::ShippedCode(const elf::SymbolIndex& index, const arch::Arch& arch)
-    : index_(index), arch_(arch), linked_(index.object().type() != 1) {}
+    : index_(index), arch_(arch), linked_(index.object().type() != kRelocatable), branch_sites_(index.object(), arch) {}
+
+std::vector<elf::Instruction> ShippedCode::decode(const elf::Disassembler& disassembler, const elf::Section& section,
+                                                  uint64_t offset, std::span<const std::byte> bytes) const {
+  std::vector<elf::Instruction> code = disassembler.decode(bytes);
+  branch_sites_.turn_off(section, offset, bytes, code);
+  return code;
+}
 
 Spot ShippedCode::spot_of(const elf::Symbol& symbol) const {
   if (symbol.is_undefined() || symbol.place == elf::SymbolPlace::common) return {nullptr, 0, &symbol};

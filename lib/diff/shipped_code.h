@@ -31,12 +31,18 @@ class ShippedCode {
   /// The spot of a symbol.
   Spot spot_of(const elf::Symbol& symbol) const;
 
+  /// The instructions of shipped code, static branches turned off as in Pieces::code(): a .ko has been through objtool,
+  /// an object that stands for the shipped one may not have been.
+  std::vector<elf::Instruction> decode(const elf::Disassembler& disassembler, const elf::Section& section,
+                                       uint64_t offset, std::span<const std::byte> bytes) const;
+
   const elf::SymbolIndex& index() const { return index_; }
 
  private:
   const elf::SymbolIndex& index_;
   const arch::Arch& arch_;
   bool linked_;
+  BranchSites branch_sites_;
 };
 
 }  // namespace klp::diff

@@ -57,8 +57,13 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
                           const fs::path& depfile, const std::vector<std::string>& options, ReplayOutput output,
                           const std::string& compiler) {
   const bool preprocess = output == ReplayOutput::preprocessed;
-  // Behind the compiler comes objtool, which has nothing to do then.
-  std::string command = unit.command.substr(0, unit.command.find(preprocess ? " ; " : "; scripts/basic/fixdep"));
+  std::string command = unit.command.substr(0, unit.command.find("; scripts/basic/fixdep"));
+  // Behind the compiler comes objtool, which has nothing to do for preprocessed text. With --link it looks at a linked
+  // module (scripts/Makefile.lib: delay-objtool), here one of a single unit: it will do so at the livepatch's link, and
+  // finds nothing to add to a unit that it has seen.
+  const size_t behind = command.find(" ; ");
+  if (behind != std::string::npos && (preprocess || command.find(" --link ", behind) != std::string::npos))
+    command.resize(behind);
   if (!compiler.empty()) command = compiler + command.substr(std::min(command.find(' '), command.size()));
   bool has_output = false, has_depfile = false;
   const std::string redirected = replace_words(command, [&](const std::string& word) {

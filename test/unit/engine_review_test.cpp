@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "diff/emit.h"
 #include "diff/engine.h"
 #include "engine_unit.h"
 #include "support/error.h"
@@ -109,6 +110,33 @@ TEST_CASE("the NOPs in front of a function and its marks for objtool go along") 
   CHECK(result.plan.symbols[marks->relocations[0].symbol].name.empty());  // by its section
   CHECK(marks->relocations[0].addend == 29);
   CHECK(result.special_entries.empty());
+
+  // objtool is told that ftrace enters the function: its address in the table of replaced functions needs no ENDBR.
+  const elf::ElfObject object = elf::ElfObject::parse("patch.o", emit(result.plan).serialize());
+  const elf::Section* entered = object.maybe_section(".discard.noendbr");
+  REQUIRE(entered != nullptr);
+  REQUIRE(entered->relocations.size() == 1);
+  CHECK(entered->relocations[0].symbol->is_section());
+  CHECK(entered->relocations[0].symbol->section->name == ".text.f");
+  CHECK(entered->relocations[0].addend == kPadding);
+}
+
+TEST_CASE("the trampoline of a new static call stays global: objtool knows it by its name") {
+  ReviewUnit u;
+  for (ObjectFixture* f : {&u.original, &u.patched}) {
+    test::Piece& piece = ReviewUnit::traced(*f, "f", {0xe8, 0, 0, 0, 0, 0xc3});
+    piece.calls(u.is_patched(f) ? "__SCT__own" : "old", 6);
+    f->function("old", {0xc3});
+  }
+  u.patched.function("__SCT__own", {0xe9, 0, 0, 0, 0, 0x0f, 0xb9, 0xcc}).global();
+  u.patched.function("fresh", {0xc3}).global();
+  const UnitResult result = u.run();
+  REQUIRE_FALSE(result.findings.has_refusal());
+  const auto& symbols = result.plan.symbols;
+  const auto found =
+      std::find_if(symbols.begin(), symbols.end(), [](const PlanSymbol& s) { return s.name == "__SCT__own"; });
+  REQUIRE(found != symbols.end());
+  CHECK(found->bind == elf::kStbGlobal);
 }
 
 TEST_CASE("the same displacement to another function of a shared section is a change") {

@@ -95,5 +95,15 @@ TEST_CASE("a recorded command is replayed with the chosen compiler", "[toolchain
   CHECK_THAT(replay_script(unit, "/r", "/s", "/out/a.o", "/out/a.d"), Catch::Contains("/old/place/gcc-98 "));
 }
 
+TEST_CASE("objtool that waits for the link does not look at a module's only unit", "[toolchain]") {
+  Unit unit;
+  unit.unit = "a.o";
+  unit.command = "gcc-12 -Wp,-MMD,.a.o.d -c -o a.o a.c   ; ./tools/objtool/objtool --orc --ibt  --link  --module a.o";
+  const std::string script = replay_script(unit, "/r", "/s", "/out/a.o", "/out/a.d");
+  CHECK_THAT(script, Catch::Contains(" -c -o '/out/a.o' a.c") && !Catch::Contains("objtool"));
+  unit.command = "gcc-12 -Wp,-MMD,.a.o.d -c -o a.o a.c   ; ./tools/objtool/objtool --orc a.o";
+  CHECK_THAT(replay_script(unit, "/r", "/s", "/out/a.o", "/out/a.d"), Catch::Contains("objtool' --orc '/out/a.o'"));
+}
+
 }  // namespace
 }  // namespace klp::kernel

@@ -113,6 +113,41 @@ TEST_CASE("a function of a module", "[vm]") {
   }
 }
 
+TEST_CASE("a patched module leaves and returns three times", "[vm][reload]") {
+  Suite& suite = Suite::get();
+  const Livepatch& livepatch = suite.livepatch("module-function");
+  // Without it (before 6.3) what was written into the livepatch for the module's first life keeps it from a second one.
+  const bool can_return = suite.vmlinux().maybe_global("clear_relocate_add") != nullptr;
+  auto check = commands({"cat /sys/block/zram0/initstate"});
+  check.modules_before = {"zram"};
+  std::vector<std::string> said;
+  std::string messages;
+  ReadBackResult memory;
+  check.while_patched = [&](vm::Vm& vm) {
+    for (int life = 1; life <= 3; ++life) {
+      const std::string leave = fmt::format("rmmod zram || exit 1; [ ! -e /sys/block/zram0 ] || exit 2\n");
+      said.push_back(vm.run(leave + "modprobe zram 2>/dev/null || exit 3; cat /sys/block/zram0/initstate").output);
+      if (!can_return) break;
+      const ReadBackResult now = read_back_now(livepatch);
+      memory.differences.insert(memory.differences.end(), now.differences.begin(), now.differences.end());
+      memory.references += now.references;
+    }
+    if (!can_return) messages = vm.new_kernel_messages();  // taken here, so that they are no trouble
+  };
+  const auto result = run_livepatch(livepatch, check);
+  const std::string patched = result.outputs.at(0).patched;
+  CHECK_THAT(patched, StartsWith("state 0 major "));
+  if (can_return) {
+    CHECK(said == std::vector<std::string>(3, patched));
+    CHECK(memory.differences == std::vector<std::string>());
+    CHECK(memory.references > 0);
+    CHECK(result.outputs.at(0).after == "0\n");
+  } else {
+    CHECK(said == std::vector<std::string>{""});
+    CHECK_THAT(messages, Contains("existing value is nonzero"));
+  }
+}
+
 TEST_CASE("two static variables of one name keep their values", "[vm]") {
   const std::string patch = GENERATE(std::string("third-before"), std::string("third-after"));
   CAPTURE(patch);

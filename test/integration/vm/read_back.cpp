@@ -121,6 +121,7 @@ std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
     const uint64_t start = static_cast<uint64_t>(entry.owner_offset);
     uint64_t length = 5;  // a call: __mcount_loc, .return_sites
     if (table == ".smp_locks") length = 1;
+    if (entry.spec->constant_size != 0) length = entry.spec->constant_size;
     const bool whole_instruction =
         table == "__jump_table" || table == ".static_call_sites" || table == ".retpoline_sites";
     for (const elf::Instruction& i : pieces_.code(piece)) {
@@ -136,8 +137,10 @@ std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
 /// Calls and jumps that objtool lists by the name they lead to, as the kernel then rewrites them: in the units of a
 /// kernel whose objtool looks at the linked module they are in no table.
 bool is_rewritten_call(const Reference& reference) {
-  if (!reference.branch || reference.kind != Reference::Kind::external) return false;
-  const std::string_view target = reference.symbol->name;
+  if (!reference.branch) return false;
+  const bool external = reference.kind == Reference::Kind::external;
+  if (!external && (reference.kind != Reference::Kind::piece || reference.piece->symbol == nullptr)) return false;
+  const std::string_view target = external ? reference.symbol->name : reference.piece->name();
   return target.starts_with("__x86_return_thunk") || target.starts_with("__x86_indirect_thunk_") ||
          target.starts_with("__SCT__");
 }

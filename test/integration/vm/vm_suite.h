@@ -78,8 +78,8 @@ class Suite {
   std::unique_ptr<vm::Vm> vm_;  // before the directory it works in
 };
 
-/// Path of test/patches/NAME.patch, or of test/patches/5.10/NAME.patch where the source of the kernel's series needs a
-/// patch of its own.
+/// Path of test/patches/SERIES/NAME.patch (6.12/NAME.patch) where the source of that series differs, else of
+/// test/patches/NAME.patch.
 fs::path patch_file(const std::string& name);
 
 /// Line number of the one line of `file` with `text` in it, once test/patches/PATCH.patch is applied.
