@@ -67,11 +67,19 @@ class Emitter {
       case PlanRelocation::Target::plain:
         return undefined(r.name, elf::kStbGlobal);
       case PlanRelocation::Target::klp:
-        return undefined(elf::travel_name(r.klp), elf::kStbWeak);
+        return klp_target(r.klp);
       case PlanRelocation::Target::symbol:
         break;
     }
     return *symbols_[r.symbol];
+  }
+
+  /// The travel symbol; where the name must be seen (klp_abi.h), that one, with the travel symbol beside it.
+  elf::BuilderSymbol& klp_target(const elf::KlpReference& reference) {
+    elf::BuilderSymbol& travel = undefined(elf::travel_name(reference), elf::kStbWeak);
+    const bool by_name =
+        reference.symbol_object == "vmlinux" && reference.sympos == 0 && plan_.noreturn.contains(reference.symbol);
+    return by_name ? undefined(reference.symbol, elf::kStbWeak) : travel;
   }
 
   void add_relocations(size_t index) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "diff/closure.h"
+#include "support/error.h"
 
 namespace klp::diff {
 namespace {
@@ -29,13 +30,7 @@ std::span<const std::byte> site_of(const TableEntry& entry, const Piece& functio
   return function.data().subspan(at);
 }
 
-bool site_is_nop(const TableEntry& entry, const Piece& function, const Pieces& patched) {
-  return patched.arch().begins_with_nop(site_of(entry, function)) ||
-         !branch_placeholder(entry, function, patched).empty();
-}
-
-}  // namespace
-
+/// Empty: the site stays as it was compiled.
 std::span<const std::byte> branch_placeholder(const TableEntry& entry, const Piece& function, const Pieces& patched) {
   if (!entry.spec->switches_branch) return {};
   for (const elf::Relocation* r : relocations_of(entry)) {
@@ -43,6 +38,45 @@ std::span<const std::byte> branch_placeholder(const TableEntry& entry, const Pie
       return patched.arch().branch_placeholder(site_of(entry, function), r->addend);
   }
   return {};
+}
+
+bool site_is_nop(const TableEntry& entry, const Piece& function, const Pieces& patched) {
+  return patched.arch().begins_with_nop(site_of(entry, function)) ||
+         !branch_placeholder(entry, function, patched).empty();
+}
+
+uint64_t site_end(const TableEntry& entry, const Pieces& patched) {
+  const uint64_t at = entry.offset + *entry.layout->site_length;
+  if (!entry.layout->lengths_are_ends)
+    return static_cast<uint64_t>(entry.owner_offset) + static_cast<uint64_t>(entry.section->data[at]);
+  for (const elf::Relocation* r : relocations_of(entry)) {
+    if (r->offset == at) return static_cast<uint64_t>(patched.resolve(*r).offset);
+  }
+  fail("{}: entry at {:#x} has no end", entry.section->name, entry.offset);
+}
+
+}  // namespace
+
+std::vector<std::pair<uint64_t, uint64_t>> rewritten_ranges(const Piece& function, const Tables& tables,
+                                                            const Pieces& patched) {
+  std::vector<std::pair<uint64_t, uint64_t>> result;
+  if (function.kind != PieceKind::function) return result;
+  for (const TableEntry& entry : tables.of(&function)) {
+    if (!entry.layout->site_length || entry.owner_offset < 0) continue;
+    result.emplace_back(entry.owner_offset, site_end(entry, patched));
+  }
+  return result;
+}
+
+void switch_off_branch(const TableEntry& entry, const Piece& function, const Pieces& patched, PatchObject& plan,
+                       size_t symbol) {
+  const auto code = branch_placeholder(entry, function, patched);
+  if (code.empty()) return;
+  const PlanSymbol& own = plan.symbols[symbol];
+  const uint64_t start = own.value + static_cast<uint64_t>(entry.owner_offset), end = start + code.size();
+  PlanSection& text = plan.sections[own.section];
+  std::copy(code.begin(), code.end(), text.data.begin() + static_cast<int64_t>(start));
+  std::erase_if(text.relocations, [&](const PlanRelocation& r) { return r.offset >= start && r.offset < end; });
 }
 
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,

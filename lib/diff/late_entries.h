@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "diff/livepatch_module.h"
 #include "diff/references.h"
 #include "diff/tables.h"
 
@@ -27,7 +28,14 @@ struct LateEntry {
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,
                      const ReferencePolicy& policy);
 
-/// What the site of a static branch must hold instead of the compiled jump (Arch::branch_placeholder); empty: nothing.
-std::span<const std::byte> branch_placeholder(const TableEntry& entry, const Piece& function, const Pieces& patched);
+/// Writes what the site of a static branch must hold instead of the compiled jump (Arch::branch_placeholder) into the
+/// plan, where `symbol` is the function. objtool does so too where it runs at the link, but only for branches that keep
+/// their entry.
+void switch_off_branch(const TableEntry& entry, const Piece& function, const Pieces& patched, PatchObject& plan,
+                       size_t symbol);
+
+/// Byte ranges of a function, from its start, that the kernel rewrites while it loads the module.
+std::vector<std::pair<uint64_t, uint64_t>> rewritten_ranges(const Piece& function, const Tables& tables,
+                                                            const Pieces& patched);
 
 }  // namespace klp::diff

@@ -85,6 +85,9 @@ struct PatchObject {
   std::vector<PlanCallback> callbacks;
   std::vector<PlanState> states;
   std::vector<PlanConstant> constants;
+  /// Of the klp references to vmlinux, functions that do not return. objtool knows such ones by their names only, so they
+  /// keep them on their way through the link.
+  std::set<std::string> noreturn;
   std::set<std::string> namespaces;  ///< to be imported
   bool escapes = false;              ///< live objects keep addresses of the module: it must not be unloaded
 };

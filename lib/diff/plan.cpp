@@ -102,7 +102,7 @@ class Planner : PlanSections {
     const PlanSymbol& own = object_.symbols[symbols_.at(&piece)];
     const size_t index = own.section;
     const uint64_t start = own.value;
-    const auto ranges = patched_ranges(piece);
+    const auto ranges = rewritten_ranges(piece, *in_.tables, *in_.patched);
     if (piece.section->name.starts_with(".data..percpu") && !in_.patched->relocations(piece).empty()) {
       refuse({&piece, index, 0}, "unsupported-section",
              "a new per-cpu variable is initialised with an address, which the module loader does not fill in "
@@ -177,27 +177,6 @@ class Planner : PlanSections {
     planned.type = field->type;
     planned.addend = arch_.addend_for(planned.type, reference.offset, field->bias);
     if (bind(reference, site, planned)) section(site.section).relocations.push_back(std::move(planned));
-  }
-
-  /// Byte ranges of a function that the kernel rewrites while it loads the module.
-  std::vector<std::pair<uint64_t, uint64_t>> patched_ranges(const Piece& piece) const {
-    std::vector<std::pair<uint64_t, uint64_t>> result;
-    if (piece.kind != PieceKind::function) return result;
-    for (const TableEntry& entry : in_.tables->of(&piece)) {
-      if (!entry.layout->site_length || entry.owner_offset < 0) continue;
-      result.emplace_back(entry.owner_offset, site_end(entry));
-    }
-    return result;
-  }
-
-  uint64_t site_end(const TableEntry& entry) const {
-    const uint64_t at = entry.offset + *entry.layout->site_length;
-    if (!entry.layout->lengths_are_ends)
-      return static_cast<uint64_t>(entry.owner_offset) + static_cast<uint64_t>(entry.section->data[at]);
-    for (const elf::Relocation* r : relocations_of(entry)) {
-      if (r->offset == at) return static_cast<uint64_t>(in_.patched->resolve(*r).offset);
-    }
-    fail("{}: entry at {:#x} has no end", entry.section->name, entry.offset);
   }
 
   void relocate(const elf::Relocation& r, const Site& site) {
@@ -276,6 +255,7 @@ class Planner : PlanSections {
       case Treatment::klp:
         planned.target = PlanRelocation::Target::klp;
         planned.klp = decision.klp;
+        note_noreturn(decision.klp);
         ++result_.klp_relocations;
         if (!may_leave(reference, site, planned, decision.klp.symbol, decision.late())) return false;
         if (decision.late() && (site.in_table || site.patched_at_load)) {
@@ -300,6 +280,13 @@ class Planner : PlanSections {
       planned.symbol = section_symbol(symbol.section);
     }
     return true;
+  }
+
+  void note_noreturn(const elf::KlpReference& reference) {
+    const elf::DebugInfo* debug = in_.context->debug;
+    const bool is_named = reference.symbol_object == "vmlinux" && reference.sympos == 0;
+    if (debug != nullptr && is_named && debug->noreturn.contains(reference.symbol))
+      object_.noreturn.insert(reference.symbol);
   }
 
   /// The assembler refers to local code by its section, and objtool takes a jump to a function's symbol for a call of
@@ -347,7 +334,7 @@ class Planner : PlanSections {
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
   void add_entry(const Piece& function, const TableEntry& entry) {
     if (entry.spec->constant_size != 0) return add_constant(function, entry);
-    switch_off_branch(function, entry);
+    switch_off_branch(entry, function, *in_.patched, object_, symbols_.at(&function));
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
     if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
     if (late.treatment != LateEntry::Treatment::carry) return;
@@ -382,17 +369,6 @@ class Planner : PlanSections {
     if (!variable.name_space.empty()) object_.namespaces.insert(variable.name_space);
     ++result_.special_entries[std::string(entry.section->name)];
     object_.constants.push_back(std::move(planned));
-  }
-
-  /// objtool does so too where it runs at the link, but only for branches that keep their entry.
-  void switch_off_branch(const Piece& function, const TableEntry& entry) {
-    const auto code = branch_placeholder(entry, function, *in_.patched);
-    if (code.empty()) return;
-    const PlanSymbol& symbol = object_.symbols[symbols_.at(&function)];
-    const uint64_t start = symbol.value + static_cast<uint64_t>(entry.owner_offset), end = start + code.size();
-    PlanSection& text = section(symbol.section);
-    std::copy(code.begin(), code.end(), text.data.begin() + static_cast<int64_t>(start));
-    std::erase_if(text.relocations, [&](const PlanRelocation& r) { return r.offset >= start && r.offset < end; });
   }
 
   /// Once for the whole unit, and about no function in particular: which one calls them changes nothing for the user.

@@ -85,6 +85,7 @@ class Reader {
         case DW_TAG_subprogram: {
           const std::string name = name_of(die);
           note_function(die, name);
+          if (!name.empty() && dwarf_hasattr_integrate(&die, DW_AT_noreturn) != 0) result_.noreturn.insert(name);
           children(die, {name, name.empty() ? nullptr : &result_.inlined[name], -1}, "", depth + 1);
           break;
         }

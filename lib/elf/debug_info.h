@@ -41,6 +41,7 @@ struct DebugInfo {
   /// structure, so nothing walks over them and asks for their end.
   std::set<std::pair<const Section*, uint64_t>> single_values;
   std::map<std::string, SourcePlace> functions;  ///< by name, where they are declared
+  std::set<std::string, std::less<>> noreturn;   ///< functions that are declared never to return
   /// What each function with code has inlined, in the order of the entries; clones count as the function they are of.
   std::map<std::string, std::vector<InlinedCall>> inlined;
 };

@@ -23,7 +23,9 @@ struct KlpReference {
 };
 
 /// The symbol's name on its way through ld -r and modpost: ".klp.ref.PATCHED.OBJECT.symbol,POS" (weak, undefined).
-/// Module names have no dots, so it splits again. Neither ld nor modpost of 5.10-6.12 looks into such names.
+/// Module names have no dots, so it splits again. Neither ld nor modpost of 5.10-6.12 looks into such names. objtool
+/// must see those of functions that do not return (tools/objtool/noreturns.h): for a symbol of vmlinux the relocations
+/// may be against a weak undefined symbol of its own name, if the travel symbol is there as well.
 std::string travel_name(const KlpReference& reference);
 std::optional<KlpReference> parse_travel_name(std::string_view name);
 

@@ -96,7 +96,13 @@ class Finalizer {
       check(parse_klp_symbol_name(final_name).has_value() && reference->patched_object.size() <= kMaxObjectName,
             "symbol {}: the kernel cannot read such a name (too long, or a comma in it)", symbol.name);
       const auto [entry, is_new] = final_.try_emplace(final_name, &symbol);
-      travel_.emplace(&symbol, Travel{*reference, entry->second});
+      const Travel travel{*reference, entry->second};
+      travel_.emplace(&symbol, travel);
+      if (reference->symbol_object != "vmlinux") continue;
+      for (BuilderSymbol& named : module_.symbols()) {
+        if (named.name == reference->symbol && named.place == SymbolPlace::undefined && named.bind == kStbWeak)
+          travel_.emplace(&named, travel);
+      }
     }
   }
 

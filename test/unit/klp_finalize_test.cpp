@@ -108,6 +108,21 @@ TEST_CASE("debug sections go, other unallocated ones stay", "[klp_finalize]") {
   CHECK(elf.maybe_section(".rela.note.other") != nullptr);
 }
 
+TEST_CASE("a function that objtool had to see by its name is a klp reference like any other", "[klp_finalize]") {
+  LinkedModule module;
+  module.object.undefined("do_exit", true);
+  module.object.undefined("other", true);
+  module.object.function("f", std::vector<std::byte>(24)).calls("do_exit", 1).calls("other", 6);
+  module.travel("vmlinux", "vmlinux", "do_exit");
+  const ElfObject elf = module.result();
+  REQUIRE(klp_symbols(elf).size() == 1);
+  CHECK(klp_symbols(elf)[0]->name == ".klp.sym.vmlinux.do_exit,0");
+  for (const Symbol& symbol : elf.symbols()) CHECK(symbol.name != "do_exit");
+  const Section* moved = elf.maybe_section(".klp.rela.vmlinux..text.f");
+  REQUIRE(moved != nullptr);
+  CHECK(moved->size == 24);  // without the weak reference to the other
+}
+
 TEST_CASE("no function of a livepatch loses its ENDBR", "[klp_finalize]") {
   LinkedModule module;
   module.object.function("f", std::vector<std::byte>(8)).calls(module.travel("vmlinux", "vmlinux", "g"), 1);

@@ -63,6 +63,14 @@ TEST_CASE("per-cpu variables", "[vm][lasting]") {
   CHECK(std::abs(after - total) < 100);
 }
 
+TEST_CASE("a function ends with a call that does not return", "[vm][lasting]") {
+  const Livepatch& livepatch = Suite::get().livepatch("exit-code");
+  const auto result = run_livepatch(livepatch, commands({"sh -c 'exit 78'; echo $?; sh -c 'exit 7'; echo $?"}));
+  CHECK(result.outputs.at(0).before == "78\n7\n");
+  CHECK(result.outputs.at(0).patched == "87\n7\n");
+  CHECK(result.outputs.at(0).after == "78\n7\n");
+}
+
 TEST_CASE("the body of a system call", "[vm][lasting]") {
   const Livepatch& livepatch = Suite::get().livepatch("system-call");
   // The entrances of 64-bit and of 32-bit programs, each with the body inlined.
