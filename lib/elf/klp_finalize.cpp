@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 
@@ -63,6 +64,7 @@ class Finalizer {
     for (BuilderSection& section : module_.sections()) {
       with_context(fmt::format("section {}", section.name), [&] { move_relocations(section); });
     }
+    drop_unfinished_call_sites();
     rename_symbols();
     for (const BuilderSection& section : module_.sections()) {
       with_context(fmt::format("section {}", section.name), [&] { check_sites(section); });
@@ -134,6 +136,36 @@ class Finalizer {
       section.relas.push_back(
           {klp_rela_name(object, section.name), kShfAlloc | kShfRelaLivepatch, std::move(relocations)});
     }
+  }
+
+  /// Calls that the kernel may lead through the padding in front of their targets while it loads the module, to count
+  /// the depth of calls (arch/x86/kernel/callthunks.c, 6.2). Where the displacement comes later, with the patched
+  /// module, it would take the next instruction for the target, and warn of what is in front of it.
+  void drop_unfinished_call_sites() {
+    std::set<std::pair<const BuilderSection*, uint64_t>> late;
+    for (const BuilderSection& section : module_.sections()) {
+      for (const BuilderRelaSection& rela : section.relas) {
+        const bool livepatch = (rela.flags & kShfRelaLivepatch) != 0;
+        if (!livepatch || klp_rela_object(rela.name) == "vmlinux") continue;
+        for (const BuilderRelocation& relocation : rela.relocations) late.emplace(&section, relocation.offset);
+      }
+    }
+    for (BuilderSection& section : module_.sections()) {
+      if (section.name == ".call_sites" && section.relas.size() == 1 && !late.empty()) keep_entries(section, late);
+    }
+  }
+
+  static void keep_entries(BuilderSection& table, const std::set<std::pair<const BuilderSection*, uint64_t>>& late) {
+    constexpr uint64_t kEntry = 4, kOpcode = 1;
+    std::vector<BuilderRelocation> kept;
+    for (BuilderRelocation entry : table.relas.front().relocations) {
+      const uint64_t call = entry.symbol->value + static_cast<uint64_t>(entry.addend);
+      if (late.contains({entry.symbol->section, call + kOpcode})) continue;
+      entry.offset = kept.size() * kEntry;
+      kept.push_back(entry);
+    }
+    table.relas.front().relocations = std::move(kept);
+    table.data.resize(table.relas.front().relocations.size() * kEntry);
   }
 
   static void check_may_move(const BuilderSection& section, const BuilderRelocation& relocation,

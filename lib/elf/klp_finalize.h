@@ -13,7 +13,8 @@ namespace klp::elf {
 /// travel name (klp_abi.h) moves to `.klp.rela.OBJECT.SECTION` of its section; OBJECT is the patched object, but
 /// vmlinux for symbols of vmlinux, which the core refuses elsewhere (kernel/livepatch/core.c: klp_resolve_symbols).
 /// Travel symbols become `.klp.sym.OBJECT.name,POS` with SHN_LIVEPATCH, one for each final name. `.debug_*` sections
-/// and .ibt_endbr_seal are dropped; all else stays as it was linked.
+/// and .ibt_endbr_seal are dropped, as are entries of .call_sites for calls whose target comes later; all else stays as
+/// it was linked.
 ///
 /// Guarantees: no travel name is left; no module has more sections or longer names than the kernel takes; on x86_64
 /// each relocation of an allocated section has a type that the module loader applies and zero bytes at its site, no two

@@ -123,6 +123,25 @@ TEST_CASE("a function that objtool had to see by its name is a klp reference lik
   CHECK(moved->size == 24);  // without the weak reference to the other
 }
 
+TEST_CASE("calls whose target comes with the patched module are no call sites", "[klp_finalize]") {
+  LinkedModule module;
+  module.object.function("f", std::vector<std::byte>(24))
+      .calls(module.travel("ext4", "ext4", "g"), 1)
+      .calls(module.travel("ext4", "vmlinux", "h"), 6)
+      .calls(module.travel("ext4", "ext4", "i"), 11);
+  module.object.table(".call_sites", std::vector<std::byte>(12), kShfAlloc, 1)
+      .refers(0, test::kRPc32, "f", 0)
+      .refers(4, test::kRPc32, "f", 5)
+      .refers(8, test::kRPc32, "f", 10);
+  const ElfObject elf = module.result();
+  const Section* table = elf.maybe_section(".call_sites");
+  REQUIRE(table != nullptr);
+  CHECK(table->size == 4);
+  REQUIRE(table->relocations.size() == 1);
+  CHECK(table->relocations[0].offset == 0);
+  CHECK(table->relocations[0].addend == 5);
+}
+
 TEST_CASE("no function of a livepatch loses its ENDBR", "[klp_finalize]") {
   LinkedModule module;
   module.object.function("f", std::vector<std::byte>(8)).calls(module.travel("vmlinux", "vmlinux", "g"), 1);
