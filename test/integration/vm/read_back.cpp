@@ -116,7 +116,9 @@ std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
   if (piece.section->name == ".static_call.text") mask.assign(piece.size, true);  // a trampoline follows its key
   for (const diff::TableEntry& entry : tables_.of(&piece)) {
     const std::string_view table = entry.spec->section;
-    const bool no_site = table == "__ex_table" || table == "__bug_table" || table == ".call_sites";
+    // What build tools read (.discard.*) names places that the kernel never hears of.
+    const bool no_site =
+        table == "__ex_table" || table == "__bug_table" || table == ".call_sites" || entry.spec->for_build_tools;
     if (no_site || entry.owner_offset < 0 || static_cast<uint64_t>(entry.owner_offset) >= piece.size) continue;
     const uint64_t start = static_cast<uint64_t>(entry.owner_offset);
     uint64_t length = 5;  // a call: __mcount_loc, .return_sites
