@@ -70,6 +70,7 @@ class Reader {
   void compare(const Piece& piece, uint64_t address);
   void compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
                          const std::vector<std::byte>& memory);
+  void compare_constants(const Piece& piece, const std::vector<std::byte>& memory);
   void compare_content(const Piece& target, const std::string& place, uint64_t address);
   void compare_string(const Reference& reference, const std::string& place, uint64_t address);
   Expected expected(const Reference& reference);
@@ -164,6 +165,7 @@ void Reader::compare(const Piece& piece, uint64_t address) {
   const std::vector<std::byte> memory = guest_.memory(address, piece.size);
   std::vector<bool> mask = rewritten_at_load(piece);
   mask_rewritten_calls(piece, mask);
+  if (piece.kind == PieceKind::function) compare_constants(piece, memory);
   for (const elf::Relocation& relocation : pieces_.relocations(piece)) {
     const uint64_t field = relocation.offset - piece.offset;
     const uint8_t width = pieces_.arch().field_kind(relocation).width;
@@ -190,6 +192,26 @@ void Reader::check_padding(const Piece& piece, uint64_t address) {
   const auto found = carried_.find("__pfx_" + std::string(piece.name()));
   if (found == carried_.end() || found->second != std::vector<uint64_t>{address - padding})
     differs(fmt::format("{}: no __pfx_ symbol {} bytes in front of it", piece.name(), padding));
+/// Run-time constants (include/asm/runtime-const.h) must have the value that the running kernel's variable has now.
+void Reader::compare_constants(const Piece& piece, const std::vector<std::byte>& memory) {
+  for (const diff::TableEntry& entry : tables_.of(&piece)) {
+    const uint8_t size = entry.spec->constant_size;
+    if (size == 0) continue;
+    const std::string_view name = entry.section->name.substr(entry.spec->section.size());
+    const auto own = pieces_.named(name);
+    const Expected variable = existing(name, !own.empty() && own.front()->symbol->is_local());
+    const auto at = static_cast<size_t>(entry.owner_offset);
+    check(variable.addresses.size() == 1, "{}: {} at {} places", piece.name(), variable.what,
+          variable.addresses.size());
+    const auto value = guest_.memory(variable.addresses.front(), size);
+    uint64_t wanted = 0, found = 0;
+    std::memcpy(&wanted, value.data(), size);
+    std::memcpy(&found, memory.data() + at, size);
+    ++result_.constants;
+    if (wanted != found)
+      differs(fmt::format("{}+{:#x}: the constant in memory is {:#x}, {} has {:#x}", piece.name(), at, found,
+                          variable.what, wanted));
+  }
 }
 
 void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,

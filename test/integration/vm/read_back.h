@@ -27,6 +27,7 @@ struct ReadBackUnit {
 
 struct ReadBackResult {
   size_t functions = 0, references = 0, bytes = 0;  ///< compared
+  size_t constants = 0;                             ///< compared with the kernel's variables (6.11 and later)
   std::vector<std::string> differences;             ///< in words; empty: memory is as compiled
 };
 

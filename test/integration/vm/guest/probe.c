@@ -7,6 +7,9 @@
  *   probe getdents-right     to a buffer
  *   probe futex              FUTEX_WAKE_OP on an address where nothing is
  *   probe futex-right        on a word, which is then shown
+ *   probe futex-odd          FUTEX_WAKE on a word that is not aligned
+ *   probe futex-far          FUTEX_WAKE on an address that no process can have
+ *   probe read-far           reads nothing at all to such an address
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +22,9 @@
 #include <unistd.h>
 
 static char *const nowhere = (char *)0x10000; /* below every mapping of a static program, above mmap_min_addr */
+
+/* Above all user addresses and below 0x0123456789abcdef, which the kernel's code has in the place of their end until it boots. */
+static char *const far = (char *)0x0100000000000000;
 
 static long made(long result)
 {
@@ -38,6 +44,11 @@ static long wake_op(unsigned *word)
 			    FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)));
 }
 
+static long wake(void *word)
+{
+	return made(syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1));
+}
+
 int main(int count, char **words)
 {
 	static char entries[4096];
@@ -54,6 +65,12 @@ int main(int count, char **words)
 		printf("%ld\n", wake_op((unsigned *)nowhere));
 	else if (!strcmp(what, "futex-right") && wake_op(&word) == 0)
 		printf("0 %u\n", word);
+	else if (!strcmp(what, "futex-odd"))
+		printf("%ld\n", wake((char *)&word + 1));
+	else if (!strcmp(what, "futex-far"))
+		printf("%ld\n", wake(far));
+	else if (!strcmp(what, "read-far"))
+		printf("%ld\n", made(read(open("/proc/version", O_RDONLY), far, 0)));
 	else
 		return 2;
 	return 0;
