@@ -27,6 +27,7 @@ struct BootOptions {
   std::vector<std::string> commands;
   std::vector<std::string> modules_before, modules_after;
   std::vector<fs::path> files;
+  std::string cpu = "max";
   std::string append;
   unsigned cpus = 2;
   unsigned memory_mib = 1024;
@@ -68,6 +69,7 @@ Needs the packages qemu-system-x86 and busybox-static.
 Examples:
   klp-diff boot livepatch_fix.ko -k debian:6.1-cloud-amd64 --run 'grep Chunk /proc/meminfo'
   klp-diff boot livepatch_xfs.ko -k debian:6.1-cloud-amd64 --module-after xfs --run 'dmesg | tail -n 3'
+  klp-diff boot livepatch_fix.ko -k debian:6.12-cloud-amd64 --cpu Skylake-Server --append retbleed=stuff
   klp-diff boot --each -k debian:6.1-cloud-amd64 out/*.ko)";
 
 void check_files(const std::vector<fs::path>& files) {
@@ -91,6 +93,7 @@ vm::VmOptions vm_options(const BootOptions& options, const fs::path& directory) 
   result.directory = directory;
   result.cpus = options.cpus;
   result.memory_mib = options.memory_mib;
+  result.cpu_model = options.cpu;
   result.append = options.append;
   result.files = options.livepatches;
   result.files.insert(result.files.end(), options.files.begin(), options.files.end());
@@ -211,6 +214,9 @@ void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& st
       ->allow_extra_args(false);
   command->add_flag("--each", options->each, "each livepatch on its own, one after the other, whatever becomes of one")
       ->excludes("--run", "--module", "--module-after");
+  command->add_option("--cpu", options->cpu, "the VM's processor, a model of QEMU's (qemu-system-x86_64 -cpu help)")
+      ->type_name("MODEL")
+      ->capture_default_str();
   command->add_option("--append", options->append, "further kernel parameters")->type_name("TEXT");
   command->add_option("--cpus", options->cpus, "processors of the VM")
       ->capture_default_str()

@@ -87,7 +87,7 @@ TEST_CASE("a patch over two files", "[vm]") {
   CHECK_THAT(said.after, !Contains("release"));
 }
 
-TEST_CASE("a function of a module", "[vm]") {
+TEST_CASE("a function of a module", "[vm][machine]") {
   const Livepatch& livepatch = Suite::get().livepatch("module-function");
   CHECK(livepatch.units.at(0).object == "zram");
   const std::string state = "cat /sys/block/zram0/initstate";

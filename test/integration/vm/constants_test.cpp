@@ -33,7 +33,7 @@ std::string without_filling(const Livepatch& livepatch) {
 
 }  // namespace
 
-TEST_CASE("patched functions with run-time constants", "[vm][constants]") {
+TEST_CASE("patched functions with run-time constants", "[vm][constants][machine]") {
   const Livepatch& livepatch = Suite::get().livepatch("run-time-constants");
   vm::LivepatchCheck check = commands({"dd if=/proc/version bs=7777 count=1", "/probe read-far",
                                        "mkdir -p /tmp/klp-seen; mkdir /tmp/klp-seen; rmdir /tmp/klp-seen; "

@@ -66,6 +66,7 @@ class Reader {
   void choose_block();
   std::vector<bool> rewritten_at_load(const Piece& piece) const;
   void mask_rewritten_calls(const Piece& piece, std::vector<bool>& mask) const;
+  uint64_t behind_call_count(uint64_t address);
   void check_padding(const Piece& piece, uint64_t address);
   void compare(const Piece& piece, uint64_t address);
   void compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
@@ -192,6 +193,15 @@ void Reader::check_padding(const Piece& piece, uint64_t address) {
   const auto found = carried_.find("__pfx_" + std::string(piece.name()));
   if (found == carried_.end() || found->second != std::vector<uint64_t>{address - padding})
     differs(fmt::format("{}: no __pfx_ symbol {} bytes in front of it", piece.name(), padding));
+}
+
+/// Where a direct call leads in the end: a kernel with call-depth tracking puts `sarq $5,pcpu_hot+...(%rip)`, with a
+/// %gs prefix, in front of a function and has direct calls begin there (arch/x86/kernel/callthunks.c, 6.2 and later).
+uint64_t Reader::behind_call_count(uint64_t address) {
+  const std::vector<std::byte> code = guest_.memory(address, kCallCountSize);
+  return counts_call(code) ? address + kCallCountSize : address;
+}
+
 /// Run-time constants (include/asm/runtime-const.h) must have the value that the running kernel's variable has now.
 void Reader::compare_constants(const Piece& piece, const std::vector<std::byte>& memory) {
   for (const diff::TableEntry& entry : tables_.of(&piece)) {
@@ -227,11 +237,12 @@ void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::
   const std::string place = fmt::format("{}+{:#x}", piece.name(), at);
   ++result_.references;
   if (reference.kind == Reference::Kind::string) return compare_string(reference, place, target);
-  const uint64_t start = target - static_cast<uint64_t>(reference.offset);
+  uint64_t start = target - static_cast<uint64_t>(reference.offset);
   const bool nameless = reference.kind == Reference::Kind::piece && reference.piece->symbol == nullptr;
   if (nameless) return compare_content(*reference.piece, place, start);
 
   const Expected wanted = expected(reference);
+  if (reference.branch) start = behind_call_count(start);
   if (std::find(wanted.addresses.begin(), wanted.addresses.end(), start) == wanted.addresses.end()) {
     const uint64_t first = wanted.addresses.empty() ? 0 : wanted.addresses.front();
     differs(fmt::format("{}: leads to {:#x} (offset {}), but {} is at {:#x}", place, start, reference.offset,
@@ -319,6 +330,12 @@ uint64_t Reader::address_of(const elf::Symbol& symbol, const elf::SymbolIndex& i
 }
 
 }  // namespace
+
+bool counts_call(std::span<const std::byte> code) {
+  constexpr std::byte kShift[] = {std::byte{0x65}, std::byte{0x48}, std::byte{0xc1}, std::byte{0x3d}};
+  return code.size() >= kCallCountSize && std::equal(std::begin(kShift), std::end(kShift), code.begin()) &&
+         code[kCallCountSize - 1] == std::byte{5};
+}
 
 ReadBackResult read_back(vm::Vm& vm, const std::string& module, const elf::SymbolIndex& vmlinux,
                          const diff::TableSizes& sizes, const std::vector<ReadBackUnit>& units) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct ReadBackResult {
   size_t constants = 0;                             ///< compared with the kernel's variables (6.11 and later)
   std::vector<std::string> differences;             ///< in words; empty: memory is as compiled
 };
+
+/// Whether code begins with what call-depth tracking puts in front of functions, to count the calls; kCallCountSize
+/// bytes. Direct calls then begin there (arch/x86/kernel/callthunks.c, 6.2 and later).
+bool counts_call(std::span<const std::byte> code);
+inline constexpr size_t kCallCountSize = 9;
 
 /// Compares everything of `units` that `module` has brought. Needs: the module loaded, the VM booted with nokaslr.
 /// Errors: a carried function is not in the guest's kallsyms, or its kernel lies elsewhere than the vmlinux file.

@@ -75,7 +75,7 @@ std::set<uint64_t> calls_in(GuestView& guest, const std::string& module, const s
 
 }  // namespace
 
-TEST_CASE("a warning in patched code", "[vm][tables]") {
+TEST_CASE("a warning in patched code", "[vm][tables][machine]") {
   const Livepatch& livepatch = Suite::get().livepatch("warning");
   const size_t line = patched_line("warning", "fs/proc/version.c", "WARN_ON(");
   auto check = commands({"cat /proc/version"});

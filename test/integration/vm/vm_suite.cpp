@@ -7,15 +7,20 @@
 
 #include "build_pipeline.h"
 #include "kernel/index.h"
+#include "module_objtool.h"
 #include "support/error.h"
 #include "support/run.h"
 
 namespace klp::test {
 namespace {
 
+std::string environment(const char* name, const std::string& otherwise) {
+  const char* given = std::getenv(name);
+  return given == nullptr || *given == '\0' ? otherwise : given;
+}
+
 kernel::Kernel open_test_kernel() {
-  const char* given = std::getenv("KLP_TEST_KERNEL");
-  const std::string name = given == nullptr || *given == '\0' ? "debian:6.1-cloud-amd64" : given;
+  const std::string name = environment("KLP_TEST_KERNEL", "debian:6.1-cloud-amd64");
   return with_context("the VM tests need the kernel " + name +
                           " (KLP_TEST_KERNEL names another), fetched or with a network to fetch it",
                       [&] {
@@ -67,6 +72,9 @@ std::unique_ptr<Livepatch> build_livepatch(Suite& suite, const std::string& patc
     }
   }
   REQUIRE(livepatch->units.size() == result.plans.size());
+  livepatch->objtool_flags = objtool_flags(options.work_dir, livepatch->name);
+  if (!livepatch->objtool_flags.empty())
+    CHECK(objtool_complaints(suite.kernel(), livepatch->objtool_flags, livepatch->file) == "");
   return livepatch;
 }
 
@@ -123,7 +131,8 @@ vm::Vm& Suite::machine() {
   vm::VmOptions options;
   options.directory = directory(fmt::format("boot-{}", ++boots_));
   options.cpus = 2;
-  options.append = "nokaslr";
+  options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
+  options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
   options.kernel_modules = {"zram", "nfsd"};
   options.files = {build_probe(options.directory)};
   unbootable_ = true;

@@ -1,7 +1,8 @@
 // What the VM tests share: the kernel, its shipped symbols, one guest, and the way of a patch through both.
 //
 // The kernel is named by $KLP_TEST_KERNEL (debian:6.1-cloud-amd64 without it); it is fetched when it is not in the
-// cache. The guest boots at first use and again only after a failure.
+// cache. The guest boots at first use and again only after a failure. $KLP_TEST_CPU is its processor, a model of QEMU's
+// (max), and $KLP_TEST_APPEND further kernel parameters: for the cases tagged [machine].
 #pragma once
 
 #include <deque>
@@ -25,6 +26,7 @@ namespace klp::test {
 struct Livepatch {
   std::string name;
   fs::path file;
+  std::string objtool_flags;  ///< module_objtool.h
   std::deque<elf::ElfObject> objects;
   std::vector<ReadBackUnit> units;
 
@@ -48,7 +50,8 @@ class Suite {
   fs::path directory(const std::string& name) const;
 
   /// The livepatch of test/patches/PATCH.patch, made the way `klp-diff build` does, once. Fails the test when it is
-  /// refused. Without `replace` (as asked for the first time) it goes on top of the others.
+  /// refused, or when the kernel's objtool finds fault with the module. Without `replace` (as asked for the first time)
+  /// it goes on top of the others.
   const Livepatch& livepatch(const std::string& patch, bool replace = true);
 
   /// The running guest. It has /probe (guest/probe.c).
