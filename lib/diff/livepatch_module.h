@@ -88,8 +88,9 @@ struct PatchObject {
   /// Of the klp references to vmlinux, functions that do not return. objtool knows such ones by their names only, so they
   /// keep them on their way through the link.
   std::set<std::string> noreturn;
-  std::set<std::string> namespaces;  ///< to be imported
-  bool escapes = false;              ///< live objects keep addresses of the module: it must not be unloaded
+  std::set<std::string> namespaces;     ///< to be imported
+  std::set<std::string> dead_branches;  ///< functions with a jump label that was left out: what it led to never runs
+  bool escapes = false;                 ///< live objects keep addresses of the module: it must not be unloaded
 };
 
 /// Stable text, one line a fact, for --plan, golden tests and reviewers.

@@ -336,7 +336,10 @@ class Planner : PlanSections {
     if (entry.spec->constant_size != 0) return add_constant(function, entry);
     switch_off_branch(entry, function, *in_.patched, object_, symbols_.at(&function));
     const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
-    if (late.treatment == LateEntry::Treatment::switch_off) silent_tracepoints_.insert(late.tracepoint);
+    if (late.treatment == LateEntry::Treatment::switch_off) {
+      silent_tracepoints_.insert(late.tracepoint);
+      object_.dead_branches.insert(std::string(in_.patched->leader(&function)->name()));
+    }
     if (late.treatment != LateEntry::Treatment::carry) return;
     const size_t index = table_section(*entry.section, entry.spec->loader_name);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));

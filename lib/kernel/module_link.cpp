@@ -40,14 +40,24 @@ std::string last_lines(const std::string& text, size_t count) {
   return at == 0 || at == std::string::npos ? text : text.substr(at + 1);
 }
 
+/// objtool's "FUNCTION+0xOFFSET: unreachable instruction" about one of `functions`, or the .cold part of one.
+bool is_dead_branch(const std::string& line, const std::set<std::string>& functions) {
+  constexpr std::string_view tool = "warning: objtool: ";
+  const size_t start = line.find(tool), end = line.rfind("+0x");
+  if (start == std::string::npos || end == std::string::npos || !line.ends_with(": unreachable instruction"))
+    return false;
+  const std::string name = line.substr(start + tool.size(), end - start - tool.size());
+  return functions.count(name) != 0 || functions.count(name.substr(0, name.find(".cold"))) != 0;
+}
+
 /// The lines in which modpost, the linker or the compiler complain.
-std::string complaints(const std::string& output) {
+std::string complaints(const std::string& output, const std::set<std::string>& dead_branches = {}) {
   std::istringstream in(output);
   std::string result;
   for (std::string line; std::getline(in, line);) {
     // make's own words about clocks, and kbuild's about the compiler, which open_kernel() has checked.
     const bool harmless = line.starts_with("make: warning:") || line.starts_with("make[") ||
-                          line.find("the compiler differs") != std::string::npos;
+                          line.find("the compiler differs") != std::string::npos || is_dead_branch(line, dead_branches);
     if (harmless) continue;
     for (const char* word : {"WARNING:", "ERROR:", "warning:", "error:", "undefined"}) {
       if (line.find(word) == std::string::npos) continue;
@@ -208,7 +218,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
 
   const RunResult result = run_kbuild(kernel, directory, {"modules"});
   const fs::path module = directory / (link.name + ".ko");
-  const std::string shown = complaints(result.output);
+  const std::string shown = complaints(result.output, link.dead_branches);
   if (result.status != 0 || !shown.empty() || !fs::exists(module)) {
     check_disk_space("linking " + link.name, result.output, directory);
     throw Error(

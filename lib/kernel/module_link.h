@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct ModuleLink {
   std::vector<std::filesystem::path> objects;       ///< patch objects, in link order
   bool replace = true;                              ///< klp_patch.replace
   bool constants = false;                           ///< patch objects have run-time constants to be written
+  std::set<std::string> dead_branches;              ///< functions with code that is meant to be out of reach
   bool pinned = false;                              ///< the module stays loaded for good
   std::multimap<std::string, std::string> modinfo;  ///< further .modinfo entries; no newline in them
   std::filesystem::path directory;  ///< an existing directory to work in, without blanks or ':' in its path

@@ -81,6 +81,7 @@ TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a st
   CHECK_FALSE(has_section(result, ".static_call_sites"));
   CHECK(calls_trampoline(result));
   CHECK(result.special_entries.count("__jump_table") == 0);
+  CHECK(result.plan.dead_branches == std::set<std::string>{"f"});
 }
 
 TEST_CASE("a unit's tracepoints are named in one warning, each once") {
@@ -136,6 +137,7 @@ TEST_CASE("in vmlinux all entries are processed while the livepatch is loaded") 
   unit.object = "vmlinux";
   const UnitResult result = unit.run();
   CHECK(findings(result).empty());
+  CHECK(result.plan.dead_branches.empty());
   CHECK(has_section(result, "__jump_table"));
   CHECK(has_section(result, ".static_call_sites"));
   CHECK(calls_trampoline(result) == false);  // of vmlinux, not ext4

@@ -342,6 +342,7 @@ class Build {
     link.directory = directory;
     add_modinfo(link);
     for (const diff::PatchObject& plan : plans_) {
+      link.dead_branches.insert(plan.dead_branches.begin(), plan.dead_branches.end());
       check(plan.object != name_, "the module cannot have the name of the module it patches: {}", name_);
       std::string file =
           plan.unit.substr(0, plan.unit.rfind('.')) + (plan.object == "vmlinux" ? "" : "@" + plan.object);
