@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arch/key_test.h"
 #include "arch/records.h"
 #include "arch/table_spec.h"
 #include "elf/disassembler.h"
@@ -101,6 +102,10 @@ class Arch {
   /// What a static branch that is off at first has in the place of the compiler's jump; `key_addend`, of the entry's
   /// reference to its key, tells. Empty: the code is as the kernel expects it.
   virtual std::span<const std::byte> branch_placeholder(std::span<const std::byte> code, int64_t key_addend) const = 0;
+
+  /// What does the work of the static branch at the start of `code` without the kernel's help; `taken_when_off`: it is
+  /// taken while its key is off. Nothing when the site has no room for a jump.
+  virtual std::optional<KeyTestCode> key_test(std::span<const std::byte> code, bool taken_when_off) const = 0;
 
   /// The special tables this architecture's kernels have, up to 6.12.
   virtual const std::vector<TableSpec>& tables() const = 0;

@@ -252,6 +252,7 @@ class UnitAnalysis {
     result_.plan.escapes = escapes;
     result_.outside = chosen_.outside;
     result_.special_entries = std::move(planned.special_entries);
+    result_.tested_keys = std::move(planned.tested_keys);
     result_.klp_relocations = planned.klp_relocations;
     report_carried(input);
     carried_ = std::move(input.carried);

@@ -82,6 +82,7 @@ struct UnitResult {
   std::vector<FunctionReport> functions;
   std::vector<DataReport> data;
   std::map<std::string, size_t> special_entries;
+  std::map<std::string, size_t> tested_keys;  ///< entries of static branches that test their keys at run time instead
   size_t klp_relocations = 0;
   std::vector<std::string> left_out;  ///< changed functions and variables of the source that are behind nothing carried
   std::vector<OutsideCaller> outside;  ///< callers in other units that the plan relies on: they must be carried, too

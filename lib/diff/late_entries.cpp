@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 #include "diff/closure.h"
+#include "diff/key_tests.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -57,6 +60,20 @@ uint64_t site_end(const TableEntry& entry, const Pieces& patched) {
 
 }  // namespace
 
+Finding silent_tracepoints(const std::set<std::string>& names, const std::string& object, const std::string& unit) {
+  return {
+      Severity::warning,
+      "module-static-key",
+      object,
+      unit,
+      "",
+      fmt::format("these tracepoints never fire from the replaced functions, even when enabled: {} (the kernel reads a "
+                  "jump-label key of a module before livepatch has resolved it)",
+                  fmt::join(names, ", ")),
+      "harmless unless you trace them; to trace them, disable the livepatch meanwhile",
+      false};
+}
+
 std::vector<std::pair<uint64_t, uint64_t>> rewritten_ranges(const Piece& function, const Tables& tables,
                                                             const Pieces& patched) {
   std::vector<std::pair<uint64_t, uint64_t>> result;
@@ -87,6 +104,7 @@ LateEntry late_entry(const TableEntry& entry, const Piece& function, const Piece
   });
   if (!late) return {};
   if (entry.spec->code_is_complete) return {LateEntry::Treatment::leave_out, {}};
+  if (key_test(entry, function, patched)) return {LateEntry::Treatment::test_key, {}};
   if (!entry.spec->switches_branch || !site_is_nop(entry, function, patched)) return {};
   std::string tracepoint = tracepoint_of(entry, patched);
   if (tracepoint.empty()) return {};

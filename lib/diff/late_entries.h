@@ -2,6 +2,7 @@
 // references into a patched module are resolved after that, at the earliest.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "diff/livepatch_module.h"
@@ -15,6 +16,7 @@ struct LateEntry {
   enum class Treatment {
     carry,      ///< nothing in it is late, or the plan refuses it
     leave_out,  ///< the code does the same without it
+    test_key,   ///< its static branch tests the key each time (key_tests.h)
     switch_off  ///< without it a tracepoint stays off in the new code, which the user must be told
   };
   Treatment treatment = Treatment::carry;
@@ -23,10 +25,15 @@ struct LateEntry {
 
 /// `function` is the carried function that the entry belongs to, or whose replacement code it is.
 /// Static calls: the compiled call goes through the trampoline, which the kernel keeps right (include/linux/
-/// static_call.h). Jump labels: of a tracepoint's key (include/linux/tracepoint.h) only, and only when the site is a
-/// NOP or becomes one, so that the code without the entry is the code with the tracepoint off.
+/// static_call.h). Jump labels test their key, where the site has the room. Else only those of a tracepoint's key
+/// (include/linux/tracepoint.h) can be done without, and only when the site is a NOP or becomes one, so that the code
+/// without the entry is the code with the tracepoint off.
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,
                      const ReferencePolicy& policy);
+
+/// The warning about tracepoints that were switched off, one for a unit: which function calls them changes nothing for
+/// the user.
+Finding silent_tracepoints(const std::set<std::string>& names, const std::string& object, const std::string& unit);
 
 /// Writes what the site of a static branch must hold instead of the compiled jump (Arch::branch_placeholder) into the
 /// plan, where `symbol` is the function. objtool does so too where it runs at the link, but only for branches that keep

@@ -7,8 +7,7 @@
 #include <tuple>
 #include <unordered_map>
 
-#include <fmt/ranges.h>
-
+#include "diff/key_tests.h"
 #include "diff/late_entries.h"
 #include "diff/plan_outside.h"
 #include "diff/plan_sections.h"
@@ -38,7 +37,8 @@ class Planner : PlanSections {
     for (const Carried& c : in_.carried) {
       if (c.piece->kind == PieceKind::function) add_tables(*c.piece);
     }
-    tell_silent_tracepoints();
+    if (!silent_tracepoints_.empty())
+      findings_.add(silent_tracepoints(silent_tracepoints_, in_.context->object, in_.unit));
     for (const auto& [piece, function] : in_.functions) {
       PlanFunction f = function;
       f.symbol = symbols_.at(piece);
@@ -319,16 +319,26 @@ class Planner : PlanSections {
   // --- tables ---
 
   void add_tables(const Piece& function) {
+    key_tests_.clear();
     for (const TableEntry& entry : in_.tables->of(&function)) add_entry(function, entry);
-    add_ranges(*function.section, function.offset, function.size, symbols_.at(&function), 0);
+    add_ranges(*function.section, function.offset, function.size, symbols_.at(&function), 0, key_tests_);
   }
 
-  /// What holds in [start, start + size) of a code section, said for its copy at `symbol` + `at`.
-  void add_ranges(const elf::Section& code, uint64_t start, uint64_t size, size_t symbol, uint64_t at) {
+  /// What holds in [start, start + size) of a code section, said for its copy at `symbol` + `at`. A test that is jumped
+  /// to has what its site has.
+  void add_ranges(const elf::Section& code, uint64_t start, uint64_t size, size_t symbol, uint64_t at,
+                  const std::vector<PlacedKeyTest>& tests = {}) {
     const auto ranges = in_.tables->ranges(code, start, start + size);
+    if (ranges.empty()) return;
     for (const TableEntry& entry : ranges)
       add_range(entry, symbol, at + static_cast<uint64_t>(entry.owner_offset), true);
-    if (!ranges.empty()) add_range(ranges.back(), symbol, at + size, false);
+    for (const PlacedKeyTest& test : tests) {
+      const auto behind = std::find_if(ranges.begin() + 1, ranges.end(), [&](const TableEntry& entry) {
+        return entry.owner_offset > static_cast<int64_t>(test.site);
+      });
+      add_range(*std::prev(behind), symbol, test.start, true);
+    }
+    add_range(ranges.back(), symbol, tests.empty() ? at + size : tests.back().end, false);
   }
 
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
@@ -340,6 +350,7 @@ class Planner : PlanSections {
       silent_tracepoints_.insert(late.tracepoint);
       object_.dead_branches.insert(std::string(in_.patched->leader(&function)->name()));
     }
+    if (late.treatment == LateEntry::Treatment::test_key) return add_key_test(function, entry);
     if (late.treatment != LateEntry::Treatment::carry) return;
     const size_t index = table_section(*entry.section, entry.spec->loader_name);
     const uint64_t start = append(index, entry.section->data.subspan(entry.offset, entry.size));
@@ -374,14 +385,17 @@ class Planner : PlanSections {
     object_.constants.push_back(std::move(planned));
   }
 
-  /// Once for the whole unit, and about no function in particular: which one calls them changes nothing for the user.
-  void tell_silent_tracepoints() {
-    if (silent_tracepoints_.empty()) return;
-    findings_.add({Severity::warning, "module-static-key", in_.context->object, in_.unit, "",
-                   fmt::format("these tracepoints never fire from the replaced functions, even when enabled: {} (the "
-                               "kernel reads a jump-label key of a module before livepatch has resolved it)",
-                               fmt::join(silent_tracepoints_, ", ")),
-                   "harmless unless you trace them; to trace them, disable the livepatch meanwhile", false});
+  void add_key_test(const Piece& function, const TableEntry& entry) {
+    KeyTest test = *key_test(entry, function, *in_.patched);
+    PlanSymbol& symbol = object_.symbols[symbols_.at(&function)];
+    const size_t index = symbol.section;
+    key_tests_.push_back(place(test, section(index), symbol));
+    const uint64_t start = symbol.value + key_tests_.back().start;
+    ++result_.tested_keys[std::string(entry.section->name)];
+    test.key.bias = test.code.key_to_pc;
+    test.taken.bias = sizeof(uint32_t);
+    refer(arch_.relative_type(), test.key, {&function, index, start + test.code.key, false, false});
+    refer(arch_.relative_type(), test.taken, {&function, index, start + test.code.taken, true, false});
   }
 
   /// The fragment goes into its own section, and entries that other tables have for it (return and retpoline sites) go
@@ -471,6 +485,7 @@ class Planner : PlanSections {
   size_t slot_section_ = SIZE_MAX;
   std::map<std::tuple<const elf::Relocation*, PlanRelocation::Target, size_t>, uint64_t> slots_;
   std::set<std::string> told_, silent_tracepoints_;
+  std::vector<PlacedKeyTest> key_tests_;  ///< of the function whose tables are being added
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ struct PlanInput {
 struct PlanResult {
   PatchObject object;
   std::map<std::string, size_t> special_entries;  ///< table to number of entries
+  std::map<std::string, size_t> tested_keys;      ///< the same, of entries that became tests of their keys
   size_t klp_relocations = 0;
 };
 

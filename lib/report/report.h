@@ -62,6 +62,7 @@ struct ReportUnit {
   std::vector<ReportData> data;
   uint64_t klp_relocations = 0;
   std::map<std::string, uint64_t> special_entries;   ///< kernel table -> entries carried
+  std::map<std::string, uint64_t> tested_keys;       ///< the same, static branches that became run-time tests
   std::map<std::string, uint64_t> deferred_entries;  ///< the same, processed when the patched module arrives
   std::vector<std::string> notes;  ///< how it was compiled, what is not in the module; a sentence each
 };

@@ -39,6 +39,7 @@ Json to_json(const ReportUnit& u) {
   for (const ReportData& d : u.data) json["data"].push_back(to_json(d));
   json["klp_relocations"] = u.klp_relocations;
   json["special_entries"] = u.special_entries;
+  if (!u.tested_keys.empty()) json["tested_keys"] = u.tested_keys;
   json["deferred_entries"] = u.deferred_entries;
   if (!u.notes.empty()) json["notes"] = u.notes;
   return json;

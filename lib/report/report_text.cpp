@@ -102,6 +102,8 @@ class TextWriter {
                           counted(unit.klp_relocations, "reference"), unit.object);
     }
     write_entries("entries in kernel tables: ", unit.special_entries);
+    write_entries(fmt::format("static branches that test their keys, which {} has, at run time: ", unit.object),
+                  unit.tested_keys);
     write_entries(fmt::format("entries that wait until {} is loaded: ", unit.object), unit.deferred_entries);
     for (const std::string& note : unit.notes) out_ += wrapped("  ", note);
   }

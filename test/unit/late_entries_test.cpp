@@ -103,7 +103,48 @@ TEST_CASE("a unit's tracepoints are named in one warning, each once") {
   CHECK_THAT(finding.message, Catch::Contains("even when enabled: read, write (the"));
 }
 
-TEST_CASE("a module's own static branch is refused: the new code could not follow its key") {
+TEST_CASE("a module's own static branch with a site of five bytes tests its key") {
+  // As ModuleUnit, with room at the site: a NOP of five bytes or a jump, and a key whose entry says when it is taken.
+  for (const bool taken_when_off : {false, true}) {
+    EngineUnit unit("other.c");
+    unit.object = "ext4";
+    unit.sizes.structs = {{"jump_entry", 16}};
+    for (ObjectFixture* f : {&unit.original, &unit.patched}) {
+      const int body = f == &unit.original ? 0x31 : 0x33;
+      unit.traced(*f, "f", {body, 0xc0, 0x90, 0x0f, 0x1f, 0x44, 0, 0, 0xc3, 0x90, 0xc3});
+      f->data("fast_path", 16).global();
+      f->table("__jump_table", std::vector<std::byte>(16))
+          .refers(0, test::kRPc32, "f", 8)
+          .refers(4, test::kRPc32, "f", 14)
+          .refers(8, test::kRPc64, "fast_path", 8 + (taken_when_off ? 3 : 2));
+    }
+    const UnitResult result = unit.run();
+    CHECK(findings(result).empty());
+    CHECK_FALSE(has_section(result, "__jump_table"));
+    CHECK(result.tested_keys == std::map<std::string, size_t>{{"__jump_table", 1}});
+    const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
+                                   [](const PlanSection& s) { return s.name == ".text.f"; });
+    REQUIRE(text != result.plan.sections.end());
+    REQUIRE(text->data.size() == 16 + 18);
+    const auto byte = [&](size_t at) { return std::to_integer<int>(text->data[at]); };
+    // The site jumps to the test behind the function, which ends with a jump behind the site.
+    CHECK((byte(8) == 0xe9 && byte(9) == 3));
+    CHECK((byte(16) == 0x83 && byte(17) == 0x3d && byte(22) == 0));
+    CHECK((byte(23) == 0x0f && byte(24) == (taken_when_off ? 0x84 : 0x85)));
+    CHECK((byte(29) == 0xe9 && byte(30) == 0x100 - 21));
+    const auto relocation = [&](uint64_t offset) -> const PlanRelocation& {
+      return *std::find_if(text->relocations.begin(), text->relocations.end(),
+                           [&](const PlanRelocation& r) { return r.offset == offset; });
+    };
+    CHECK(relocation(18).klp.symbol == "fast_path");
+    CHECK(relocation(18).klp.patched_object == "ext4");
+    CHECK(relocation(18).addend == 8 - 5);
+    CHECK(relocation(25).target == PlanRelocation::Target::symbol);
+    CHECK(relocation(25).addend == 14 - 4);
+  }
+}
+
+TEST_CASE("a module's own static branch with a short site is refused: the new code could not follow its key") {
   const UnitResult result = ModuleUnit("fast_path").run();
   const Finding finding = only_finding(result);
   CHECK(finding.severity == Severity::refusal);

@@ -29,6 +29,7 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
     out.notes.push_back(fmt::format("declares the system state {}, version {}", state.id, state.version));
   out.klp_relocations = result.klp_relocations;
   for (const auto& [table, count] : result.special_entries) out.special_entries[table] = count;
+  for (const auto& [table, count] : result.tested_keys) out.tested_keys[table] = count;
   return out;
 }
 

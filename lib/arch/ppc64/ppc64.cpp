@@ -238,6 +238,9 @@ class Ppc64 : public Arch {
   // The asm of jump_label.h has the NOP.
   std::span<const std::byte> branch_placeholder(std::span<const std::byte>, int64_t) const override { return {}; }
 
+  // A branch of four bytes leaves neither a free register nor a free condition field for a test.
+  std::optional<KeyTestCode> key_test(std::span<const std::byte>, bool) const override { return std::nullopt; }
+
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;

@@ -217,11 +217,28 @@ class X86_64 : public Arch {
   // jump.
   std::span<const std::byte> branch_placeholder(std::span<const std::byte> code, int64_t key_addend) const override {
     constexpr int64_t kMustBeNop = 2;
-    constexpr std::byte kShortJump{0xeb}, kJump{0xe9};
+    constexpr std::byte kShortJump{0xeb};
     if ((key_addend & kMustBeNop) == 0 || code.empty()) return {};
     if (code[0] == kShortJump && code.size() >= sizeof kNop2) return kNop2;
     if (code[0] == kJump && code.size() >= sizeof kNop5) return kNop5;
     return {};
+  }
+
+  // cmpl $0, key(%rip); jne/je taken; jmp back. An asm statement may change the flags (GCC's x86 back end counts them
+  // as clobbered by each), so none are in use at a site. A count below 0 means that the key is being switched on
+  // (kernel/jump_label.c: static_key_count).
+  std::optional<KeyTestCode> key_test(std::span<const std::byte> code, bool taken_when_off) const override {
+    if (code.size() < sizeof kNop5) return std::nullopt;
+    if (code[0] != kJump && !std::equal(kNop5, kNop5 + sizeof kNop5, code.begin())) return std::nullopt;
+    KeyTestCode result{.jump = bytes({0xe9, 0, 0, 0, 0}),
+                       .test = bytes({0x83, 0x3d, 0, 0, 0, 0, 0,                       //
+                                      0x0f, taken_when_off ? 0x84 : 0x85, 0, 0, 0, 0,  //
+                                      0xe9, 0, 0, 0, 0})};
+    result.key = 2;
+    result.key_to_pc = 5;
+    result.taken = 9;
+    result.back = 14;
+    return result;
   }
 
   const std::vector<TableSpec>& tables() const override {
@@ -231,9 +248,15 @@ class X86_64 : public Arch {
 
  private:
   static constexpr uint64_t kCallSize = 5;
-  static constexpr std::byte kCall{0xe8};
+  static constexpr std::byte kCall{0xe8}, kJump{0xe9};
   static constexpr std::byte kNop2[] = {std::byte{0x66}, std::byte{0x90}};
   static constexpr std::byte kNop5[] = {std::byte{0x0f}, std::byte{0x1f}, std::byte{0x44}, std::byte{0}, std::byte{0}};
+
+  static std::vector<std::byte> bytes(std::initializer_list<int> values) {
+    std::vector<std::byte> result;
+    for (const int value : values) result.push_back(static_cast<std::byte>(value));
+    return result;
+  }
 
   static uint64_t site_offset(std::span<const std::byte> code) {
     static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};

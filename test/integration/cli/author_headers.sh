@@ -12,8 +12,8 @@ edit kpatch fs/proc/version.c "/^#include \"internal.h\"/a #include \"kpatch-mac
   $last_line static void tear_down(patch_object *obj)\n{\n\tkpatch_shadow_free(obj, \"x\");\n}\nKPATCH_POST_UNPATCH_CALLBACK(tear_down);
   $last_line KPATCH_FORCE_UNSAFE(version_proc_show);"
 expect_status 0 build --json "$work/report.json" "$work/kpatch.patch"
-expect_output "new +set_up .*pre-patch callback"
-expect_output "new +tear_down .*post-unpatch callback"
+expect_output "added +set_up .*pre-patch callback"
+expect_output "added +tear_down .*post-unpatch callback"
 expect_output "stall-risk: version_proc_show"
 python3 - "$work/report.json" <<'PYTHON'
 import json, sys

@@ -164,3 +164,43 @@ TEST_CASE("two static variables of one name keep their values", "[vm]") {
   CHECK(result.outputs.at(0).after == "first 105\nfirst 106\nsecond 503\n");
   CHECK(machine.run("rmmod klp_two_statics").status == 0);
 }
+
+namespace {
+
+/// What /sys/module/klp_keys/parameters/keys says of two keys, whose branches of either likelihood are taken or not.
+std::string keys_text(const std::string& title, bool off, bool on) {
+  return title + (off ? " off-unlikely off-likely" : "") + (on ? " on-unlikely on-likely" : "") + "\n";
+}
+
+void switch_keys(vm::Vm& machine, const std::string& title) {
+  const std::string at = "cd /sys/module/klp_keys/parameters && ", read = "cat keys";
+  CHECK(machine.run(at + read).output == keys_text(title, false, true));
+  CHECK(machine.run(at + "echo 1 >off_key && " + read).output == keys_text(title, true, true));
+  CHECK(machine.run(at + "echo 0 >on_key && " + read).output == keys_text(title, true, false));
+  CHECK(machine.run(at + "echo 0 >off_key && echo 1 >on_key && " + read).output == keys_text(title, false, true));
+}
+
+}  // namespace
+
+TEST_CASE("static branches on a module's own keys follow them", "[vm][keys]") {
+  const ModulePair pair("klp_keys", "keys-title");
+  const auto livepatch = pair.livepatch();
+  vm::Vm& machine = Suite::get().machine();
+  machine.copy_in(pair.module());
+  const std::string load = "insmod /klp_keys.ko";
+  auto check = commands({});
+  SECTION("loaded before the patch") {
+    REQUIRE(machine.run(load).status == 0);
+    switch_keys(machine, "keys:");
+    check.while_patched = [&](vm::Vm& vm) { switch_keys(vm, "patched keys:"); };
+    run_livepatch(*livepatch, check);
+    switch_keys(machine, "keys:");
+  }
+  SECTION("loaded after the patch") {
+    check.commands = {fmt::format("if [ -d /sys/kernel/livepatch/{} ]; then {}; fi", livepatch->name, load)};
+    check.while_patched = [&](vm::Vm& vm) { switch_keys(vm, "patched keys:"); };
+    run_livepatch(*livepatch, check);
+    switch_keys(machine, "keys:");
+  }
+  CHECK(machine.run("rmmod klp_keys").status == 0);
+}

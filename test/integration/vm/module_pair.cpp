@@ -17,12 +17,16 @@ fs::path source_file(const std::string& name) {
   return fs::path(KLP_TEST_MODULES) / name;
 }
 
-/// Builds NAME.ko in `directory`, where NAME.c is.
-void run_kbuild(const fs::path& directory, const std::string& name, bool sections) {
+/// Builds NAME.ko in `directory`, where NAME.c is; `as_for_livepatch`: with the options that units of modules get.
+void run_kbuild(const fs::path& directory, const std::string& name, bool as_for_livepatch) {
   write_file_atomically(directory / "Kbuild", "obj-m := " + name + ".o\n");
   std::vector<std::string> command = kernel::kbuild_command(Suite::get().kernel());
   for (std::string& argument : command) {
-    if (!sections && argument.starts_with("KCFLAGS=")) argument = "KCFLAGS=";
+    if (!argument.starts_with("KCFLAGS=")) continue;
+    if (as_for_livepatch)
+      argument += " -include " + (kernel::runtime_directory() / "long_branch_sites.h").string();
+    else
+      argument = "KCFLAGS=";
   }
   command.push_back("M=" + directory.string());
   command.push_back("CONFIG_DEBUG_INFO_BTF_MODULES=");

@@ -1,6 +1,7 @@
-// A static key of the module itself: its entry is used before the key's address is known.
+// A static key of the module itself: the entry is used before the key's address is known, so that the site tests the key.
 // object: zram
-// expect: refused module-static-key f
+// expect: changed f
+// expect: klp own
 #include "../pairs/kernel.h"
 struct key { int enabled; } own = { 1 };
 #define static_branch(key) ({ int r; asm goto("1: .byte 0x0f,0x1f,0x44,0x00,0x00\n.pushsection __jump_table,\"aw\"\n.balign 8\n.long 1b - .\n" \
