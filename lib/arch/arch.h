@@ -56,6 +56,9 @@ class Arch {
   /// Whether a relocation stands for loading what such an entry holds; else it means the entry itself.
   virtual bool loads_slot(uint32_t type) const = 0;
 
+  /// Whether what has no name in a writable section is the compiler's constants, which nobody writes.
+  virtual bool unnamed_is_constant(std::string_view section) const = 0;
+
   /// Bytes in front of a function that belong to it, and say where the module's data is.
   virtual uint64_t prefix_size(const elf::Symbol& function) const = 0;
 

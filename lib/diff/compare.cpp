@@ -70,10 +70,10 @@ std::string_view memory_of(const elf::Section& section) {
   return "";
 }
 
-bool is_content_only(const Piece& piece) {
+bool is_content_only(const Pieces& pieces, const Piece& piece) {
   if (piece.kind == PieceKind::constant || is_private_static(piece) || is_constant_local(piece)) return true;
   if (is_static_local(piece)) return !piece.section->is_writable();
-  return piece.kind == PieceKind::anonymous && !piece.section->is_writable();
+  return piece.kind == PieceKind::anonymous && pieces.is_constant(*piece.section);
 }
 
 /// What a reference means, in a few words for the chain of reasons.
@@ -142,7 +142,7 @@ bool Comparison::same_reference(const Reference& a, const Reference& b, int dept
   if (original_.arch().runs_before_patching_only(a.piece->section->name) &&
       a.piece->section->name == b.piece->section->name)
     return true;
-  if (is_content_only(*a.piece) && is_content_only(*b.piece))
+  if (is_content_only(original_, *a.piece) && is_content_only(patched_, *b.piece))
     return a.offset == b.offset && same_content(*a.piece, *b.piece, depth + 1);
   // Writable data that could not be paired is the same only where nothing moved.
   if (is_static_local(*a.piece) && is_static_local(*b.piece)) {

@@ -32,6 +32,11 @@ class Pieces {
     return section.is_exec() || arch_->is_replacement_code(section.name);
   }
 
+  /// Nobody writes what has no name in it.
+  bool is_constant(const elf::Section& section) const {
+    return !section.is_writable() || arch_->unnamed_is_constant(section.name);
+  }
+
   /// The piece that holds section + offset; the last one before it when it lies in none. Null for an empty section.
   const Piece* at(const elf::Section& section, uint64_t offset) const;
 

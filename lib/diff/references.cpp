@@ -227,7 +227,7 @@ Decision ReferencePolicy::decide_data(const Reference& reference) const {
   if (context_.correlation->original_of(target) != nullptr) return original(*target);
   if (is_private_static(*target) || target->kind == PieceKind::constant) return carry(target);
   if (target->kind == PieceKind::anonymous) {
-    if (!target->section->is_writable() && !target->section->is_exec()) return carry(target);
+    if (context_.patched->is_constant(*target->section) && !target->section->is_exec()) return carry(target);
     return refuse("unsupported-section", fmt::format("refers to unnamed data in {}", target->section->name),
                   "it cannot be told which variable of the running kernel it is; give it a name");
   }

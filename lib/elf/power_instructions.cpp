@@ -1,6 +1,7 @@
 #include "elf/power_instructions.h"
 
 #include <algorithm>
+#include <array>
 
 #include "support/bytes.h"
 
@@ -16,12 +17,16 @@ uint32_t word_at(std::span<const std::byte> code, uint64_t offset) {
 }
 
 void classify_power(uint32_t word, Instruction& result) {
-  constexpr uint32_t kNop = 0x60000000, kAbsolute = 2, kLink = 1, kConditional = 16, kBranch = 18;
+  // What gas fills gaps with: `nop`, and at the end the one that ends a dispatch group, `ori r2,r2,0` or `ori r1,r1,0`
+  // (binutils, gas/config/tc-ppc.c: ppc_handle_align). Others of this form do mean something: `ori r31,r31,0` is a
+  // barrier.
+  constexpr std::array<uint32_t, 3> kNops = {0x60000000, 0x60420000, 0x60210000};
+  constexpr uint32_t kAbsolute = 2, kLink = 1, kConditional = 16, kBranch = 18;
   const auto displacement = [&](uint32_t mask, uint32_t sign) {
     const uint32_t bits = word & mask;
     return static_cast<int64_t>(bits) - ((bits & sign) != 0 ? 2 * static_cast<int64_t>(sign) : 0);
   };
-  result.nop = word == kNop;
+  result.nop = std::find(kNops.begin(), kNops.end(), word) != kNops.end();
   const uint32_t kind = word >> 26;
   if ((kind != kConditional && kind != kBranch) || (word & kAbsolute) != 0) return;
   const bool plain = kind == kBranch;

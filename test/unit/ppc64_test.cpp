@@ -183,6 +183,9 @@ TEST_CASE("ppc64: code is split into words, branches have their targets") {
   CHECK((list[3].flow == elf::Flow::conditional_jump && list[3].target == 0x1c));
   CHECK(list[4].flow == elf::Flow::none);
   CHECK((list[5].size == 8 && list[6].size == 4 && list[7].size == 1));
+  const auto fill = disassembler.decode(words({0x60420000, 0x60210000, 0x63ff0000}));
+  CHECK((fill[0].nop && fill[1].nop));
+  CHECK_FALSE(fill[2].nop);                                     // a speculation barrier
   const auto other = disassembler.decode(words({0x40860010}));  // bne
   CHECK(other[0].condition != list[3].condition);
 }
@@ -337,6 +340,23 @@ TEST_CASE("ppc64: what a slot holds is what the code refers to") {
     CHECK(changed(result) == Texts{"f"});
     CHECK(has_line(result, " R_PPC64_ADDR64 klp vmlinux:vmlinux.b,0 +0\n"));
   }
+}
+
+TEST_CASE("ppc64: a constant without a name lies in .data when it holds addresses") {
+  Unit u;
+  u.both([](ObjectFixture& o, bool patched) {
+    Piece& slots = toc(o, 1);
+    for (const char* name : {"one", "two"}) Function(o, name).end();
+    o.table(".data", std::vector<std::byte>(16), elf::kShfAlloc | elf::kShfWrite)
+        .refers(0, kAddr64, "one")
+        .refers(8, kAddr64, patched ? "one" : "two");
+    slots.refers_to_section(0, kAddr64, ".data", 0);
+    Function(o, "f").loads(0).end();
+  });
+  const diff::UnitResult result = u.run();
+  CHECK(refusals(result) == Texts{});
+  CHECK(changed(result) == Texts{"f"});
+  CHECK(has_line(result, "  .data+0x8 R_PPC64_ADDR64 klp vmlinux:vmlinux.one,0 +0\n"));
 }
 
 TEST_CASE("ppc64: only the used slots are carried, one for all who share it") {

@@ -184,6 +184,10 @@ class Ppc64 : public Arch {
     return type == R_PPC64_TOC16_HA || type == R_PPC64_TOC16_LO_DS || type == R_PPC64_TOC16_DS;
   }
 
+  // gcc puts the initial value of a local structure there when it holds addresses (rs6000:
+  // default_elf_select_rtx_section with relocations); variables have names.
+  bool unnamed_is_constant(std::string_view section) const override { return section == ".data"; }
+
   // `.quad .TOC.-function` of the large model.
   uint64_t prefix_size(const elf::Symbol& function) const override {
     constexpr uint64_t kSize = 8;

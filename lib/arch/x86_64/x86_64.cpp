@@ -159,6 +159,7 @@ class X86_64 : public Arch {
   bool is_made_by_loader(std::string_view) const override { return false; }
   uint64_t slot_size(const elf::Section&) const override { return 0; }
   bool loads_slot(uint32_t) const override { return false; }
+  bool unnamed_is_constant(std::string_view) const override { return false; }
   uint64_t prefix_size(const elf::Symbol&) const override { return 0; }
   bool is_replacement_code(std::string_view) const override { return false; }
 

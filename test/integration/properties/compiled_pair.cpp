@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "arch/ppc64/call_nops.h"
 #include "support/run.h"
 
 namespace klp::test {
@@ -33,7 +34,35 @@ const std::vector<std::string> kKernelFlags = {"-std=gnu11",
                                                "-fno-delete-null-pointer-checks",
                                                "-w"};
 
+// The same for ppc64le, and what klp-diff adds.
+const std::vector<std::string> kPowerFlags = {"-std=gnu11",
+                                              "-O2",
+                                              "-ffunction-sections",
+                                              "-fdata-sections",
+                                              "-mlittle-endian",
+                                              "-msoft-float",
+                                              "-mtraceback=no",
+                                              "-mabi=elfv2",
+                                              "-mcpu=power8",
+                                              "-mno-altivec",
+                                              "-mno-vsx",
+                                              "-mno-pointers-to-nested-functions",
+                                              "-pg",
+                                              "-mprofile-kernel",
+                                              "-fno-asynchronous-unwind-tables",
+                                              "-fno-strict-aliasing",
+                                              "-fno-stack-protector",
+                                              "-fno-common",
+                                              "-ffreestanding",
+                                              "-fno-delete-null-pointer-checks",
+                                              "-fno-allow-store-data-races",
+                                              "-w",
+                                              "-mcmodel=large",
+                                              "-fno-section-anchors",
+                                              "-fno-optimize-sibling-calls"};
+
 std::string program(const std::string& compiler) {
+  if (compiler == "ppc64") return "powerpc64le-linux-gnu-gcc-12";
   return compiler == "gcc" ? "gcc-12" : "clang-14";
 }
 
@@ -92,7 +121,8 @@ void read_line(PairSource& to, const std::string& line) {
   } else if (key == "exported-by") {
     for (size_t i = 1; i < values.size(); ++i) to.exported_by[values[i]] = values[0];
   } else {
-    for (const char* compiler : {"gcc", "clang"}) {
+    if (key == "expect(ppc64)") to.own_expectations_for_ppc64 = true;
+    for (const char* compiler : {"gcc", "clang", "ppc64"}) {
       if (key == "or-refused") to.expected[compiler].or_refused.insert(values.at(0) + " " + values.at(1));
       if (key == "expect" || key == fmt::format("expect({})", compiler)) expect(to.expected[compiler], values, line);
     }
@@ -124,7 +154,7 @@ bool must_change(const Expectations& expected) {
 PairSource read_pair_source(const fs::path& file) {
   PairSource source;
   source.file = file;
-  source.compilers = {"gcc", "clang"};
+  source.compilers = {"gcc", "clang", "ppc64"};
   std::istringstream text(read_file(file));
   for (std::string line; std::getline(text, line);) {
     for (const char* key : {"compilers:", "flags:", "patched-flags:", "shipped-flags:", "object:", "kernel-lacks:",
@@ -132,6 +162,8 @@ PairSource read_pair_source(const fs::path& file) {
       if (line.starts_with(std::string("// ") + key)) read_line(source, line.substr(3));
     }
   }
+  // It is gcc, too.
+  if (!source.own_expectations_for_ppc64) source.expected["ppc64"] = source.expected["gcc"];
   for (const std::string& compiler : source.compilers)
     check(source.expected.count(compiler) == 1, "{}: expects nothing for {}", file.string(), compiler);
   return source;
@@ -154,21 +186,33 @@ bool has_compiler(const std::string& compiler) {
 
 namespace {
 
-elf::ElfObject compile(const PairSource& source, const std::string& compiler, const fs::path& object,
-                       const std::vector<std::string>& more) {
+std::vector<std::string> compiler_command(const std::string& compiler) {
   std::vector<std::string> command = {program(compiler)};
-  command.insert(command.end(), kKernelFlags.begin(), kKernelFlags.end());
-  if (compiler == "gcc") {
-    command.insert(command.end(), {"-mrecord-mcount", "-fno-allow-store-data-races"});
-  } else {
-    command.push_back("-fno-addrsig");  // a section that names symbols by index: cannot be copied
-  }
+  const auto& flags = compiler == "ppc64" ? kPowerFlags : kKernelFlags;
+  command.insert(command.end(), flags.begin(), flags.end());
+  if (compiler == "gcc") command.insert(command.end(), {"-mrecord-mcount", "-fno-allow-store-data-races"});
+  // A section that names symbols by index cannot be copied.
+  if (compiler == "clang") command.emplace_back("-fno-addrsig");
+  return command;
+}
+
+elf::ElfObject compile(const PairSource& source, const std::string& compiler, const fs::path& object,
+                       const std::vector<std::string>& more, bool nops = true) {
+  std::vector<std::string> command = compiler_command(compiler);
   command.insert(command.end(), source.flags.begin(), source.flags.end());
   command.insert(command.end(), more.begin(), more.end());
-  command.insert(command.end(), {"-c", "-o", object.string(), source.file.filename().string()});
   RunOptions options;
   options.directory = source.file.parent_path();
+  if (compiler != "ppc64") {
+    command.insert(command.end(), {"-c", "-o", object.string(), source.file.filename().string()});
+    run_checked(command, options);
+    return elf::ElfObject::read(object);
+  }
+  const std::string assembly = object.string() + ".s";
+  command.insert(command.end(), {"-S", "-o", assembly, source.file.filename().string()});
   run_checked(command, options);
+  if (nops) write_file_atomically(assembly, arch::with_call_nops(read_file(assembly)));
+  run_checked({program(compiler), "-c", "-o", object.string(), assembly});
   return elf::ElfObject::read(object);
 }
 
@@ -181,6 +225,10 @@ CompiledPair compile_pair(const PairSource& source, const std::string& compiler,
   flags.insert(flags.end(), source.patched_flags.begin(), source.patched_flags.end());
   flags.emplace_back("-DPATCHED");
   return {std::move(original), compile(source, compiler, work / "patched.o", flags)};
+}
+
+elf::ElfObject compile_without_nops(const PairSource& source, const fs::path& work) {
+  return compile(source, "ppc64", work / "without_nops.o", {"-g"}, false);
 }
 
 elf::ElfObject compile_shipped(const PairSource& source, const std::string& compiler, const fs::path& work) {

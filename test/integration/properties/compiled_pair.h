@@ -1,7 +1,8 @@
 // C files of test/integration/properties/pairs: each is compiled twice, without and with -DPATCHED, as kernels are, and
 // says in its comments what must come out.
 //
-//   // compilers: gcc            only this one (default: gcc clang)
+//   // compilers: gcc            only this one (default: gcc clang ppc64; what ppc64 leaves out is x86
+//                                assembly, and lifting data, for which registers are followed on x86_64 only)
 //   // flags: -fcommon           for both versions; patched-flags: for the patched one
 //   // stable-numbers: yes       the numbers in names mean something: they are not changed by the tests of
 //   transformations
@@ -13,7 +14,8 @@
 //   // expect: string TEXT      the module has this text (no blanks)
 //   // expect: klp a b           klp relocations refer to these (among others)
 //   // expect: no-klp a b        and to none of these
-//   // expect(clang): ...        for one compiler only
+//   // expect(clang): ...        for one compiler only; what is said of gcc holds for ppc64 (gcc for ppc64le), too,
+//                                unless the file says something of that
 //
 // In kernel_pairs, also what the kernel around the pair is like:
 //
@@ -50,6 +52,7 @@ struct PairSource {
   std::string object = "vmlinux";
   std::map<std::string, std::string, std::less<>> exported_by;  ///< symbol to module; empty: nobody
   bool stable_numbers = false;
+  bool own_expectations_for_ppc64 = false;
   std::map<std::string, Expectations> expected;  ///< by compiler
 };
 
@@ -59,7 +62,7 @@ PairSource read_pair_source(const fs::path& file);
 /// All of the directory, by name; those of kernel_pairs need compile_shipped() and Surroundings.
 std::vector<PairSource> all_pair_sources(const fs::path& directory = KLP_TEST_PAIRS);
 
-/// Whether the compiler ("gcc", "clang") is installed.
+/// Whether the compiler ("gcc", "clang", "ppc64") is installed.
 bool has_compiler(const std::string& compiler);
 
 struct CompiledPair {
@@ -68,6 +71,9 @@ struct CompiledPair {
 
 /// Compiles both versions in `work`; Error with the compiler's messages when it fails. `debug`: with DWARF.
 CompiledPair compile_pair(const PairSource& source, const std::string& compiler, const fs::path& work, bool debug);
+
+/// The original version by ppc64 as the compiler has it: without the NOPs behind calls that klp-diff adds.
+elf::ElfObject compile_without_nops(const PairSource& source, const fs::path& work);
 
 /// The original version with the source's `shipped_flags`.
 elf::ElfObject compile_shipped(const PairSource& source, const std::string& compiler, const fs::path& work);

@@ -1,12 +1,15 @@
 // Compiled pairs: small C files, each of which says what must change. KLP_TEST_PAIR runs one of them only.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
 #include "compiled_pair.h"
 #include "elf/debug_info.h"
 #include "plan_faults.h"
+#include "support/bytes.h"
+#include "support/error.h"
 
 namespace klp::test {
 namespace {
@@ -52,6 +55,51 @@ TEST_CASE("compiled pairs change what they say", "[pairs]") {
 
 TEST_CASE("compiled pairs are refused for what the kernel around them is like", "[pairs]") {
   check_pairs(fs::path(KLP_TEST_PAIRS).parent_path() / "kernel_pairs");
+}
+
+namespace {
+
+/// Calls that the module loader could not lead out of the module: without a NOP behind them.
+std::vector<std::string> calls_without_nop(const elf::ElfObject& object) {
+  constexpr uint32_t kRel24 = 10, kNop = 0x60000000;
+  std::vector<std::string> result;
+  for (const elf::Section& section : object.sections()) {
+    for (const elf::Relocation& r : section.relocations) {
+      if (!section.is_exec() || r.type != kRel24 || r.symbol->name == "_mcount") continue;
+      const bool links = (read_le<uint32_t>(section.data, r.offset) & 1) != 0;
+      if (links && (r.offset + 8 > section.data.size() || read_le<uint32_t>(section.data, r.offset + 4) != kNop))
+        result.push_back(fmt::format("{}+{:#x}", section.name, r.offset));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+// Without NOPs an object is what the compiler made: code, labels and tables. The engine's normal form leaves NOPs out
+// and counts places in instructions.
+TEST_CASE("ppc64: the NOPs behind calls are all there and change nothing else", "[pairs]") {
+  if (!has_compiler("ppc64")) {
+    WARN("not run: powerpc64le-linux-gnu-gcc-12 is not installed");
+    return;
+  }
+  const TempDir work(fs::temp_directory_path(), "klp-pairs");
+  size_t without = 0;
+  for (const PairSource& source : all_pair_sources(KLP_TEST_PAIRS)) {
+    if (source.expected.count("ppc64") == 0 ||
+        std::find(source.compilers.begin(), source.compilers.end(), "ppc64") == source.compilers.end())
+      continue;
+    INFO(source.file.filename());
+    const elf::ElfObject plain = compile_without_nops(source, work.path());
+    const CompiledPair pair = compile_pair(source, "ppc64", work.path(), true);
+    without += calls_without_nop(plain).size();
+    CHECK(calls_without_nop(pair.original) == std::vector<std::string>());
+    const diff::UnitResult result = analyse_pair(plain, pair.original);
+    INFO(describe(result));
+    CHECK_FALSE(result.changed);
+    CHECK(result.functions.empty());
+  }
+  CHECK(without > 20);
 }
 
 TEST_CASE("static locals are found in both compilers' debug information", "[pairs]") {

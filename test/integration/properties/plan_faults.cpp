@@ -14,6 +14,8 @@ using diff::PlanRelocation;
 using diff::PlanSection;
 
 constexpr uint32_t kRPc32 = 2, kRPlt32 = 4;
+// Of ppc64le: a call, and a note for the linker that says nothing else.
+constexpr uint32_t kPowerRel24 = 10, kPowerEntry = 118;
 constexpr size_t kCompared = 8;
 
 class FunctionCheck {
@@ -25,16 +27,19 @@ class FunctionCheck {
     const PlanSection& section = plan_.sections[symbol_.section];
     std::vector<const elf::Relocation*> expected;
     for (const elf::Relocation& r : function_.section->relocations) {
-      if (r.offset >= function_.value && r.offset < function_.value + function_.size && r.type != 0)
+      if (r.offset >= function_.value && r.offset < function_.value + function_.size && r.type != 0 &&
+          r.type != kPowerEntry)
         expected.push_back(&r);
     }
     for (const PlanRelocation& planned : section.relocations) {
+      if (planned.offset < symbol_.value) continue;  // in front of the function, the same for all
       const auto found = std::find_if(expected.begin(), expected.end(), [&](const elf::Relocation* r) {
         return r->offset - function_.value + symbol_.value == planned.offset;
       });
       if (found == expected.end()) {
         // A call that the assembler resolved within its section has become a relocation.
-        if (planned.type != kRPlt32 && planned.type != kRPc32) fault(planned, "is not in the object");
+        if (planned.type != kRPlt32 && planned.type != kRPc32 && planned.type != kPowerRel24)
+          fault(planned, "is not in the object");
         continue;
       }
       check(planned, **found);
@@ -55,11 +60,33 @@ class FunctionCheck {
 
   void check(const PlanRelocation& planned, const elf::Relocation& object) {
     if (planned.type != object.type) fault(planned, "other type");
+    if (const elf::Relocation* slot = slot_of(object)) {
+      const PlanRelocation* ours = slot_of(planned);
+      if (ours == nullptr) return fault(planned, "loads no address");
+      return check(*ours, *slot);
+    }
     if (planned.target == PlanRelocation::Target::symbol) {
       check_content(planned, object);
     } else {
       check_name(planned, planned.target == PlanRelocation::Target::klp ? planned.klp.symbol : planned.name, object);
     }
+  }
+
+  /// What is loaded from .toc is what the code refers to.
+  static const elf::Relocation* slot_of(const elf::Relocation& r) {
+    if (!r.symbol->is_defined() || r.symbol->section->name != ".toc") return nullptr;
+    for (const elf::Relocation& slot : r.symbol->section->relocations) {
+      if (slot.offset == r.symbol->value + static_cast<uint64_t>(r.addend)) return &slot;
+    }
+    return nullptr;
+  }
+  const PlanRelocation* slot_of(const PlanRelocation& r) const {
+    if (r.target != PlanRelocation::Target::symbol) return nullptr;
+    const PlanSection& section = plan_.sections[plan_.symbols[r.symbol].section];
+    for (const PlanRelocation& slot : section.relocations) {
+      if (section.name == ".toc" && slot.offset == static_cast<uint64_t>(r.addend)) return &slot;
+    }
+    return nullptr;
   }
 
   /// The name stands for a symbol of the object at the same distance.

@@ -1,5 +1,6 @@
 // A static key of the module itself: the entry is used before the key's address is known, so that the site tests the key.
 // object: zram
+// compilers: gcc clang
 // expect: changed f
 // expect: klp own
 #include "../pairs/kernel.h"

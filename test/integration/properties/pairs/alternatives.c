@@ -1,4 +1,5 @@
 // The replacement code of an alternative, which no symbol covers.
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 #ifdef PATCHED

@@ -1,4 +1,5 @@
 // Its flags are not.
+// compilers: gcc clang
 // expect: changed g
 #include "kernel.h"
 #ifdef PATCHED

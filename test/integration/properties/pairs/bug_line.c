@@ -1,4 +1,5 @@
 // The line of a WARN is in the bug table.
+// compilers: gcc clang
 // expect: unchanged
 #include "kernel.h"
 #define WARN_ON(c) do { if (c) asm volatile("1: ud2\n.pushsection __bug_table,\"aw\"\n2: .long 1b - .\n.long %c0 - .\n.word %c1\n" \

@@ -1,4 +1,5 @@
 // A piece of code out of line, in a section of its own (.altinstr_aux is one such, others are the function's own).
+// compilers: gcc clang
 // expect: changed f
 // or-refused: unsupported-section f
 #include "kernel.h"

@@ -1,4 +1,5 @@
 // A function in a section group, as compilers make of `inline` in several units.
+// compilers: gcc clang
 // expect: changed user
 // expect: klp helper
 #include "kernel.h"

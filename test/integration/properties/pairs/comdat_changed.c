@@ -1,4 +1,5 @@
 // The same one changed.
+// compilers: gcc clang
 // expect: changed helper
 #include "kernel.h"
 #ifdef PATCHED

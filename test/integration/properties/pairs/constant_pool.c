@@ -1,4 +1,5 @@
 // Constants that the compiler keeps in .rodata.cst16 and .cst8.
+// compilers: gcc clang
 // flags: -msse2 -mhard-float
 // expect: changed f
 #include "kernel.h"

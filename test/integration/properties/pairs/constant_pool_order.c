@@ -1,4 +1,5 @@
 // The same constants in another order of the pool.
+// compilers: gcc clang
 // flags: -msse2 -mhard-float
 // expect: removed first
 #include "kernel.h"

@@ -1,4 +1,5 @@
 // Another place to go on after a fault.
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 #ifdef PATCHED

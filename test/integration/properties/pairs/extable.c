@@ -1,4 +1,5 @@
 // An exception table entry appears, the code stays.
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 #ifdef PATCHED

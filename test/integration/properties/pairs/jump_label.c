@@ -1,4 +1,5 @@
 // A static branch whose key is another one.
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 struct key { int enabled; };

@@ -1,4 +1,5 @@
 // A static branch by the same key, the other way round (bit 0 of the entry's key).
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 struct key { int enabled; };

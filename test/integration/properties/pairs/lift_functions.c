@@ -1,4 +1,5 @@
 // A changed table of functions, of which one is new.
+// compilers: gcc clang
 // expect: lifted f
 // expect: new third
 // expect: data steps

@@ -1,4 +1,5 @@
 // A changed table of strings.
+// compilers: gcc clang
 // expect: lifted f
 // expect: data names
 // expect: string TWO

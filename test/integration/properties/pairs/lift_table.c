@@ -1,4 +1,5 @@
 // A changed constant table is carried by its readers.
+// compilers: gcc clang
 // expect(gcc): lifted f g
 // expect(clang): changed f g
 // expect(gcc): data table

@@ -1,4 +1,5 @@
 // Several members of one element.
+// compilers: gcc clang
 // expect: lifted f
 // expect: data entries
 #include "kernel.h"

@@ -1,4 +1,5 @@
 // A longer table, and code that knows its length.
+// compilers: gcc clang
 // expect: changed f
 // expect: data table
 #include "kernel.h"

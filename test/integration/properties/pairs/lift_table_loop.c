@@ -1,4 +1,5 @@
 // A loop over the table: its address is in a register, compared with the end of the table only.
+// compilers: gcc clang
 // expect: lifted f
 // expect: data names
 // expect: string TWO

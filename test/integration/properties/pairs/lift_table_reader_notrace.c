@@ -1,4 +1,5 @@
 // The reader has no site: its callers are lifted.
+// compilers: gcc clang
 // expect(gcc): lifted read f
 // expect(clang): changed read
 // expect(clang): lifted f

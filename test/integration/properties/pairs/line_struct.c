@@ -1,7 +1,8 @@
 // __LINE__ in structures: on the stack, passed by value, and stored through a pointer.
 // expect(gcc): unchanged
-// clang keeps the structure of g as a constant, where a line is like any other number.
+// clang, and gcc for ppc64le, keep the structure of g as a constant, where a line is like any other number.
 // expect(clang): changed g
+// expect(ppc64): changed g
 #include "kernel.h"
 struct place { const char *file; int line; };
 void here(struct place place), there(const struct place *place);

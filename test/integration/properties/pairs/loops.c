@@ -1,4 +1,5 @@
 // Branches on the counter register are different conditions.
+// compilers: gcc clang
 // expect: changed f g
 #include "kernel.h"
 #ifdef PATCHED

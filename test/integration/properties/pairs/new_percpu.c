@@ -1,4 +1,5 @@
 // New and old per-cpu variables.
+// compilers: gcc clang
 // expect: changed f
 // expect: klp counter
 // expect: data fresh

@@ -1,4 +1,5 @@
 // A function of inline assembly, without type and size.
+// compilers: gcc clang
 // expect: changed f
 // or-refused: unsupported-section f
 // or-refused: not-traceable helper

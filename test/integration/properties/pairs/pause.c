@@ -1,4 +1,5 @@
 // `pause` is a NOP by its encoding, not by what it is for.
+// compilers: gcc clang
 // expect: changed f
 #include "kernel.h"
 int f(int *p) {

@@ -1,4 +1,5 @@
 // expect: refused changed-data counter
+// compilers: gcc clang
 #include "kernel.h"
 #ifdef PATCHED
 __percpu_data int counter = 2;

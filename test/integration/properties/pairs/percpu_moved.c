@@ -1,4 +1,5 @@
 // A variable that becomes one of each processor: another place, another way of reaching it.
+// compilers: gcc clang
 // expect: refused changed-data counter
 #include "kernel.h"
 #ifdef PATCHED

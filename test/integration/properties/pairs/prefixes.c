@@ -1,4 +1,5 @@
 // Prefixes count: lock, rep, segment.
+// compilers: gcc clang
 // expect: changed f g h
 #include "kernel.h"
 #ifdef PATCHED
