@@ -85,8 +85,8 @@ struct PatchObject {
   std::vector<PlanCallback> callbacks;
   std::vector<PlanState> states;
   std::vector<PlanConstant> constants;
-  /// Of the klp references to vmlinux, functions that do not return. objtool knows such ones by their names only, so they
-  /// keep them on their way through the link.
+  /// Of the klp references to vmlinux, functions that do not return. objtool knows such ones by their names only, so
+  /// they keep them on their way through the link.
   std::set<std::string> noreturn;
   std::set<std::string> namespaces;     ///< to be imported
   std::set<std::string> dead_branches;  ///< functions with a jump label that was left out: what it led to never runs

@@ -31,7 +31,8 @@ void run_kbuild(const fs::path& directory, const std::string& name, bool as_for_
   command.push_back("M=" + directory.string());
   command.push_back("CONFIG_DEBUG_INFO_BTF_MODULES=");
   // As replay() does for a module of one unit: where objtool waits for the link (IBT), that of the livepatch is meant.
-  if (as_for_livepatch && read_file(Suite::get().kernel().config).find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos)
+  if (as_for_livepatch &&
+      read_file(Suite::get().kernel().config).find("\nCONFIG_X86_KERNEL_IBT=y\n") != std::string::npos)
     command.push_back("objtool=true");
   command.push_back("modules");
   RunOptions options;
