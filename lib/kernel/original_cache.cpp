@@ -13,7 +13,7 @@
 namespace klp::kernel {
 namespace {
 
-constexpr const char* kFormat = "klp-diff-original-2";
+constexpr const char* kFormat = "klp-diff-original-4";
 
 struct Input {
   uint64_t size = 0, time_ns = 0, inode = 0;
