@@ -222,24 +222,6 @@ TEST_CASE("a tracepoint in patched code", "[vm][tables]") {
   CHECK(machine.run(off).status == 0);
 }
 
-TEST_CASE("a module's tracepoint in patched code", "[vm][tables]") {
-  const Livepatch& livepatch = Suite::get().livepatch("module-tracepoint");
-  const std::string tracing = "/sys/kernel/tracing/", to = tracing + "events/nfs/nfs_mount_option/enable; ";
-  const std::string mount =
-      "mkdir -p /mnt; mount -t nfs -o unknown,addr=127.0.0.1 127.0.0.1:/x /mnt 2>&1 | sed 's/.*: //'; grep -c 'option "
-      "unknown' " +
-      tracing + "trace; echo >" + tracing + "trace";
-  auto check = commands({"echo 1 >" + to + mount, "echo 0 >" + to + mount});
-  check.modules_before = {"nfs"};
-  const auto result = run_livepatch(livepatch, check);
-  for (const auto& said : result.outputs) {
-    const std::string events = &said == &result.outputs.front() ? "1\n" : "0\n";
-    CHECK(said.before == "Invalid argument\n" + events);
-    CHECK(said.patched == "Numerical argument out of domain\n" + events);
-    CHECK(said.after == said.before);
-  }
-}
-
 TEST_CASE("pr_debug switched on", "[vm][tables]") {
   const Livepatch& livepatch = Suite::get().livepatch("debug-message");
   const size_t line = patched_line("debug-message", "fs/proc/version.c", "pr_debug(");
