@@ -13,9 +13,10 @@ namespace klp::test {
 std::string objtool_flags(const fs::path& work_directory, const std::string& module);
 
 /// What objtool has to say about a finished module, with these flags; empty: nothing. The sections that it made at the
-/// link are taken out before, as it makes them again. The marks behind warnings (.discard.reachable) are gone
-/// with the link, so unreachable code is none of its subjects here; at the link it was. `joined`: with the relocations
-/// that the livepatch core applies put back among the others, as objtool knows one relocation section for a section.
+/// link are taken out before, as it makes them again. A replacement without ENDBR is no complaint: it is returned to.
+/// The marks behind warnings (.discard.reachable) are gone with the link, so unreachable code is none of its subjects
+/// here; at the link it was. `joined`: with the relocations that the livepatch core applies put back among the others,
+/// as objtool knows one relocation section for a section.
 std::string objtool_complaints(const kernel::Kernel& kernel, const std::string& flags, const fs::path& module,
                                bool joined = true);
 
