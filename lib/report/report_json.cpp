@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/livepatch_report.h"
+#include "report/replay_report.h"
 #include "report/report.h"
 
 namespace klp::report {
@@ -176,6 +177,23 @@ std::string livepatch_json(const elf::LivepatchContent& content, const std::stri
   }
   put_klp_sections(content, json);
   put_imports_and_tables(content, json);
+  return dumped(json);
+}
+
+std::string replay_json(const ReplayReport& report, const std::string& version) {
+  Json json = heading(version, "verify", report.good ? "ok" : "refused");
+  json["kernel"] = {{"release", report.release}, {"arch", report.arch}};
+  json["module"] = {{"file", report.file}};
+  json["events"] = Json::array();
+  for (const ReplayEvent& e : report.events) {
+    json["events"].push_back({{"what", e.what},
+                              {"outcome", e.outcome},
+                              {"error", e.error},
+                              {"step", e.step},
+                              {"reason", e.reason},
+                              {"messages", e.messages},
+                              {"faults", e.faults}});
+  }
   return dumped(json);
 }
 

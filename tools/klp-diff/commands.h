@@ -16,6 +16,7 @@ struct CommonOptions;
 void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_extract_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_inspect_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
+void add_verify_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_kernel_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 

@@ -38,6 +38,7 @@ int run_program(int argc, char** argv) {
   add_build_command(app, common, status);
   add_extract_command(app, common, status);
   add_inspect_command(app, common, status);
+  add_verify_command(app, common, status);
   add_boot_command(app, common, status);
   add_kernel_command(app, common, status);
   try {

@@ -1,0 +1,161 @@
+// The tables that the kernel walks when the module is in its place, before anything of the livepatch is applied
+// (arch/x86/kernel/module.c: module_finalize; ftrace_module_init; the notifiers of jump labels and static calls). What
+// they replace is marked; a relocation that is to be written there later comes too late.
+#include <algorithm>
+#include <array>
+
+#include "elf/klp_abi.h"
+#include "support/bytes.h"
+#include "verify/load_state.h"
+
+namespace klp::verify {
+namespace {
+
+enum class Length { one, two_or_five, call, jump_or_call, endbr, alternative, paravirt, nothing };
+
+struct SiteTable {
+  std::string_view name;
+  uint64_t entry_size;  ///< 0: struct alt_instr
+  bool absolute;        ///< the site's address, 8 bytes; else 4 bytes from the field itself
+  Length length;
+};
+
+// Entry layouts: arch/x86/include/asm/{alternative,paravirt_types,jump_label,smp}.h, include/linux/static_call_types.h,
+// 5.10-6.12.
+constexpr std::array<SiteTable, 10> kTables = {{{".altinstructions", 0, false, Length::alternative},
+                                                {".parainstructions", 16, true, Length::paravirt},
+                                                {"__jump_table", 16, false, Length::two_or_five},
+                                                {".static_call_sites", 8, false, Length::jump_or_call},
+                                                {".retpoline_sites", 4, false, Length::jump_or_call},
+                                                {".return_sites", 4, false, Length::call},
+                                                {".smp_locks", 4, false, Length::one},
+                                                {".ibt_endbr_seal", 4, false, Length::endbr},
+                                                {"__mcount_loc", 8, true, Length::call},
+                                                {".call_sites", 4, false, Length::nothing}}};
+
+struct Entry {
+  StateSection& table;
+  uint64_t offset;
+};
+
+/// Bytes that are replaced at a site, of which `code` is the start.
+uint64_t site_length(const SiteTable& table, const Entry& entry, std::span<const std::byte> code, uint64_t alt_size) {
+  const auto first = code.empty() ? std::byte{0} : code.front();
+  switch (table.length) {
+    case Length::one:
+      return 1;
+    case Length::two_or_five:  // a short jump, its NOP, or the long ones
+      return first == std::byte{0xeb} || first == std::byte{0x66} ? 2 : 5;
+    case Length::call:
+      return 5;
+    case Length::jump_or_call:  // with a prefix, or conditional
+      return first == std::byte{0x2e} || first == std::byte{0x0f} ? 6 : 5;
+    case Length::endbr:
+      return 4;
+    case Length::alternative:
+      return static_cast<uint64_t>(entry.table.memory[entry.offset + (alt_size == 12 ? 10 : alt_size - 2)]);
+    case Length::paravirt:
+      return static_cast<uint64_t>(entry.table.memory[entry.offset + 9]);
+    case Length::nothing:
+      break;
+  }
+  return 0;
+}
+
+void process_entry(LoadState& s, const SiteTable& table, const Entry& entry, uint64_t alt_size) {
+  const std::vector<std::byte>& memory = entry.table.memory;
+  if (entry.table.unknown[entry.offset]) return;
+  const uint64_t field = entry.table.address + entry.offset;
+  const uint64_t site = table.absolute ? read_le<uint64_t>(memory, entry.offset)
+                                       : field + static_cast<uint64_t>(int64_t{read_le<int32_t>(memory, entry.offset)});
+  StateSection* code = s.maybe_at(site);
+  if (code == nullptr || (code->header.flags & elf::kShfExec) == 0)
+    throw Unpredictable(
+        fmt::format("{}+{:#x}: the entry's site is not in the module's code", table.name, entry.offset));
+  const uint64_t start = site - code->address;
+  const uint64_t length = site_length(table, entry, std::span(code->memory).subspan(start), alt_size);
+  if (length > code->memory.size() - start)
+    throw Unpredictable(
+        fmt::format("{}+{:#x}: the entry's site reaches beyond {}", table.name, entry.offset, s.section_name(*code)));
+  std::fill_n(code->rewritten.begin() + static_cast<ptrdiff_t>(start), length, true);
+}
+
+void process_table(LoadState& s, const SiteTable& table) {
+  const uint32_t index = s.find_section(table.name);
+  if (index == 0) return;
+  StateSection& section = s.sections[index];
+  const uint64_t alt_size = s.rules().alt_instr_size;
+  const uint64_t size = table.entry_size == 0 ? alt_size : table.entry_size;
+  if (size == 0) return;
+  // .parainstructions' last entry may lack its padding.
+  for (uint64_t at = 0; at + std::min<uint64_t>(size, 10) <= section.memory.size(); at += size) {
+    if (at + size > section.memory.size() && table.length != Length::paravirt)
+      throw Unpredictable(fmt::format("{}: {} bytes, which are no whole entries", table.name, section.memory.size()));
+    process_entry(s, table, {section, at}, alt_size);
+  }
+}
+
+/// The kernel writes run-time constants' values over their placeholders, by way of the module's init.
+void mark_constants(LoadState& s) {
+  const uint32_t index = s.find_section(elf::kConstantsSection);
+  if (index == 0) return;
+  const std::vector<std::byte>& table = s.sections[index].memory;
+  for (uint64_t at = 0; at + elf::kConstantsEntrySize <= table.size(); at += elf::kConstantsEntrySize) {
+    const auto place = read_le<uint64_t>(table, at), size = read_le<uint64_t>(table, at + 16);
+    StateSection* code = s.maybe_at(place, size);
+    if (code == nullptr) throw Unpredictable(fmt::format("a run-time constant at {:#x}, outside the module", place));
+    std::fill_n(code->rewritten.begin() + static_cast<ptrdiff_t>(place - code->address), size, true);
+  }
+}
+
+/// unwind_module_init takes both or none.
+void check_unwind_tables(LoadState& s) {
+  constexpr uint64_t kIpSize = 4, kEntrySize = 6;
+  const uint32_t ips = s.find_section(".orc_unwind_ip"), entries = s.find_section(".orc_unwind");
+  if (ips == 0 || entries == 0) return;
+  const uint64_t count = s.sections[ips].memory.size() / kIpSize;
+  if (s.sections[entries].memory.size() != count * kEntrySize)
+    s.fault(".orc_unwind: not as many entries as .orc_unwind_ip, so nothing can be unwound in the module");
+}
+
+std::string_view late_trouble(const LoadState& s, const StateSection& target, const RawRelocation& relocation) {
+  const std::string_view name = s.section_name(target);
+  if (name == ".altinstr_replacement") return "is in code that is copied to its place at load, before it is relocated";
+  for (const SiteTable& table : kTables) {
+    if (table.name == name) return "is in a table that is read at load, before it is relocated";
+  }
+  for (uint64_t i = relocation.offset; i < std::min<uint64_t>(relocation.offset + 4, target.rewritten.size()); ++i) {
+    if (target.rewritten[i]) return "is in bytes that the kernel replaces at load, before they are relocated";
+  }
+  return {};
+}
+
+void check_late_relocations(LoadState& s) {
+  for (const StateSection& section : s.sections) {
+    if ((section.header.flags & elf::kShfRelaLivepatch) == 0 || section.header.info >= s.sections.size()) continue;
+    const auto object = elf::klp_rela_object(s.section_name(section));
+    const StateSection& target = s.sections[section.header.info];
+    if (!object || (*object == "vmlinux" && !s.rules().relocates_late_only) || !target.in_memory) continue;
+    const auto table = s.content(section);
+    for (uint64_t i = 0; i < section.header.size / kRelocationSize; ++i) {
+      const RawRelocation relocation = raw_relocation(table, i);
+      const std::string_view trouble = late_trouble(s, target, relocation);
+      if (!trouble.empty())
+        s.fault(fmt::format("{}+{:#x}: the relocation for {} {}", s.section_name(target), relocation.offset, *object,
+                            trouble));
+    }
+  }
+}
+
+}  // namespace
+
+void process_tables(LoadState& s) {
+  if (s.arch->name() == "x86_64") {
+    for (const SiteTable& table : kTables) process_table(s, table);
+  }
+  mark_constants(s);
+  check_unwind_tables(s);
+  check_late_relocations(s);
+}
+
+}  // namespace klp::verify
