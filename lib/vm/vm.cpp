@@ -77,10 +77,18 @@ void write_initramfs(const kernel::Kernel& kernel, const VmOptions& options) {
   write_file_atomically(options.directory / initramfs_file, make_initramfs(content));
 }
 
+/// From 6.4 on a transition begins and ends with rewriting every call of cond_resched()
+/// (include/linux/livepatch_sched.h). QEMU 7.2, which runs each processor in a thread of its own, was seen to execute a
+/// breakpoint of that which was gone already, and the kernel dies of it; one processor has nobody to race with.
+unsigned processors(const kernel::Kernel& kernel, const VmOptions& options) {
+  if (options.cpus != 0) return options.cpus;
+  return !kernel.source.empty() && fs::exists(kernel.source / "include/linux/livepatch_sched.h") ? 1 : 2;
+}
+
 std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOptions& options) {
-  // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited. The watchdogs
-  // get minutes instead of seconds: an emulated processor stands still whenever the host is busy or paused, and a guest
-  // that really hangs runs into our own limits.
+  // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited. The
+  // watchdogs get minutes instead of seconds: an emulated processor stands still whenever the host is busy or paused,
+  // and a guest that really hangs runs into our own limits.
   const std::string parameters =
       "console=ttyS0,115200 ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init watchdog_thresh=60 "
       "rcupdate.rcu_cpu_stall_timeout=300";
@@ -89,7 +97,7 @@ std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOpti
           "-display", "none",
           "-accel", "tcg,thread=multi",
           "-cpu", options.cpu_model,
-          "-smp", std::to_string(options.cpus),
+          "-smp", std::to_string(processors(kernel, options)),
           "-m", std::to_string(options.memory_mib),
           "-kernel", fs::absolute(kernel.image).string(),
           "-initrd", initramfs_file,

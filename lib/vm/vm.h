@@ -36,7 +36,7 @@ class GuestFault : public Error {
 
 struct VmOptions {
   std::filesystem::path directory;  ///< an existing directory for the initramfs and logs, not shared with another VM
-  unsigned cpus = 2;
+  unsigned cpus = 0;                ///< 0: two, or one where the emulator cannot be trusted with two (vm.cpp)
   unsigned memory_mib = 1024;
   std::string cpu_model = "max";
   std::string append;                        ///< further kernel parameters

@@ -29,7 +29,7 @@ struct BootOptions {
   std::vector<fs::path> files;
   std::string cpu = "max";
   std::string append;
-  unsigned cpus = 2;
+  unsigned cpus = 0;
   unsigned memory_mib = 1024;
   unsigned timeout_s = 120;
   bool each = false;
@@ -218,8 +218,7 @@ void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& st
       ->type_name("MODEL")
       ->capture_default_str();
   command->add_option("--append", options->append, "further kernel parameters")->type_name("TEXT");
-  command->add_option("--cpus", options->cpus, "processors of the VM")
-      ->capture_default_str()
+  command->add_option("--cpus", options->cpus, "processors of the VM (default: 2; 1 on 6.4 and later)")
       ->check(CLI::Range(1U, 64U));
   command->add_option("--memory", options->memory_mib, "its memory in MiB")
       ->capture_default_str()

@@ -130,7 +130,6 @@ vm::Vm& Suite::machine() {
   vm_.reset();
   vm::VmOptions options;
   options.directory = directory(fmt::format("boot-{}", ++boots_));
-  options.cpus = 2;
   options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
   options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
   options.kernel_modules = {"zram", "nfsd"};
