@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arch/indirect_entry.h"
 #include "arch/key_test.h"
 #include "arch/records.h"
 #include "arch/table_spec.h"
@@ -62,15 +63,13 @@ class Arch {
   /// Bytes in front of a function that belong to it, and say where the module's data is.
   virtual uint64_t prefix_size(const elf::Symbol& function) const = 0;
 
-  /// Code that runs only until the kernel has patched its sites: never, in a module (.altinstr_aux).
+  /// Code that runs only until the kernel has patched its sites: never, in a module (.altinstr_aux). Then: whether a
+  /// section that is not executable holds code to be copied over sites.
   virtual bool runs_before_patching_only(std::string_view section) const = 0;
-
-  /// Whether a section that is not executable holds code to be copied over sites.
   virtual bool is_replacement_code(std::string_view section) const = 0;
 
   virtual uint32_t absolute_type() const = 0;  ///< of an address-sized field
   virtual uint32_t relative_type() const = 0;  ///< of a 32-bit PC-relative one
-
   /// The field of a direct branch that can reach another section: its offset in the instruction, type and bias. Nothing
   /// for a branch that is too short.
   struct BranchField {
@@ -112,6 +111,7 @@ class Arch {
 
   /// The special tables this architecture's kernels have, up to 6.12.
   virtual const std::vector<TableSpec>& tables() const = 0;
+  virtual IndirectEntry indirect_entry() const = 0;
 };
 
 /// The architecture of an e_machine value; Error for one that is not supported. The reference stays valid.

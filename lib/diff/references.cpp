@@ -30,7 +30,34 @@ bool is_discarded(const elf::Section& section) {
 
 }  // namespace
 
+ReferencePolicy::ReferencePolicy(const ReferenceContext& context) : context_(context) {
+  if (context.vmlinux == nullptr) return;
+  const arch::Arch& arch = context.patched->arch();
+  if (!checks_indirect_calls(context.vmlinux->object(), arch)) return;
+  of_vmlinux_.emplace(context.vmlinux->object(), arch);
+  if (context.object != "vmlinux" && context.shipped != nullptr) of_shipped_.emplace(context.shipped->object(), arch);
+}
+
 Decision ReferencePolicy::decide(const Reference& reference, const Piece& from, bool in_table) const {
+  Decision decision = decide_any(reference, from, in_table);
+  if (reference.branch || in_table || may_be_taken(decision)) return decision;
+  return refuse(
+      "unsupported-relocation",
+      fmt::format("takes the address of {}, which the running {} allows direct calls of only: nothing there has its "
+                  "address, and a processor that checks indirect calls (IBT) would stop at one",
+                  decision.klp.symbol, decision.klp.symbol_object),
+      "give the address of a new function that calls it");
+}
+
+/// What is exported is not looked at: objtool counts the export as a use of the address (tools/objtool/check.c:
+/// validate_ibt, 6.12).
+bool ReferencePolicy::may_be_taken(const Decision& decision) const {
+  if (decision.shipped == nullptr || !decision.shipped->section->is_exec()) return true;
+  const auto& entries = decision.late() ? of_shipped_ : of_vmlinux_;
+  return !entries || entries->allows(*decision.shipped);
+}
+
+Decision ReferencePolicy::decide_any(const Reference& reference, const Piece& from, bool in_table) const {
   switch (reference.kind) {
     case Reference::Kind::none:
     case Reference::Kind::string:
@@ -135,6 +162,7 @@ Decision ReferencePolicy::to_shipped(const elf::Symbol& symbol, const elf::Symbo
   Decision d;
   d.treatment = Treatment::klp;
   d.klp = {owner, owner, std::string(symbol.name), index.sympos(symbol)};
+  d.shipped = &symbol;
   return d;
 }
 

@@ -16,6 +16,7 @@
 
 #include "diff/correlation.h"
 #include "diff/identity.h"
+#include "diff/indirect_entries.h"
 #include "elf/klp_abi.h"
 #include "elf/symvers.h"
 #include "support/finding.h"
@@ -30,8 +31,9 @@ struct Decision {
   std::string name;              ///< plain
   std::string name_space;        ///< plain: the export's namespace, if it has one
   elf::KlpReference klp;
-  std::string code, message, hint;  ///< refuse
-  std::string missing;              ///< refuse, missing-symbol: the name that nobody defines
+  const elf::Symbol* shipped = nullptr;  ///< klp: what it names, where that binary was looked at
+  std::string code, message, hint;       ///< refuse
+  std::string missing;                   ///< refuse, missing-symbol: the name that nobody defines
   bool late() const { return treatment == Treatment::klp && klp.patched_object != "vmlinux"; }
 };
 
@@ -54,7 +56,7 @@ struct ReferenceContext {
 
 class ReferencePolicy {
  public:
-  explicit ReferencePolicy(const ReferenceContext& context) : context_(context) {}
+  explicit ReferencePolicy(const ReferenceContext& context);
 
   /// `in_table`: the field belongs to a kernel table entry, whose pointers to its own function mean the copy.
   Decision decide(const Reference& reference, const Piece& from, bool in_table) const;
@@ -63,6 +65,8 @@ class ReferencePolicy {
   bool is_anew(const Piece& piece) const { return context_.anew.count(&piece) != 0; }
 
  private:
+  Decision decide_any(const Reference& reference, const Piece& from, bool in_table) const;
+  bool may_be_taken(const Decision& decision) const;
   Decision decide_external(const Reference& reference) const;
   Decision decide_function(const Reference& reference, const Piece& from, bool in_table) const;
   Decision decide_data(const Reference& reference) const;
@@ -73,6 +77,7 @@ class ReferencePolicy {
   bool depends_on(std::string_view module) const;
 
   const ReferenceContext& context_;
+  std::optional<IndirectEntries> of_vmlinux_, of_shipped_;  ///< where the kernel checks indirect calls
 };
 
 }  // namespace klp::diff

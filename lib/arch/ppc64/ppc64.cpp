@@ -245,6 +245,8 @@ class Ppc64 : public Arch {
   // A branch of four bytes leaves neither a free register nor a free condition field for a test.
   std::optional<KeyTestCode> key_test(std::span<const std::byte>, bool) const override { return std::nullopt; }
 
+  IndirectEntry indirect_entry() const override { return {}; }
+
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;

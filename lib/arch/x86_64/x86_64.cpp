@@ -242,6 +242,8 @@ class X86_64 : public Arch {
     return result;
   }
 
+  IndirectEntry indirect_entry() const override { return {kEndbr64, ".ibt_endbr_seal"}; }
+
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;
@@ -251,6 +253,7 @@ class X86_64 : public Arch {
   static constexpr uint64_t kCallSize = 5;
   static constexpr std::byte kCall{0xe8}, kJump{0xe9};
   static constexpr std::byte kNop2[] = {std::byte{0x66}, std::byte{0x90}};
+  static constexpr std::byte kEndbr64[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};
   static constexpr std::byte kNop5[] = {std::byte{0x0f}, std::byte{0x1f}, std::byte{0x44}, std::byte{0}, std::byte{0}};
 
   static std::vector<std::byte> bytes(std::initializer_list<int> values) {
@@ -260,8 +263,7 @@ class X86_64 : public Arch {
   }
 
   static uint64_t site_offset(std::span<const std::byte> code) {
-    static constexpr std::byte kEndbr[] = {std::byte{0xf3}, std::byte{0x0f}, std::byte{0x1e}, std::byte{0xfa}};
-    return code.size() >= 4 && std::equal(kEndbr, kEndbr + 4, code.begin()) ? 4 : 0;
+    return code.size() >= 4 && std::equal(kEndbr64, kEndbr64 + 4, code.begin()) ? 4 : 0;
   }
 };
 
