@@ -371,6 +371,15 @@ std::string Explanations::place_of_type(const Finding& finding) const {
   return d == nullptr ? "" : place_of(*d);
 }
 
+/// What is refused only because a type has another layout is mended with the type.
+std::string Explanations::consequence(const std::string& code, const std::string& symbol) const {
+  if ((code != "not-traceable" && code != "init-code") || changed_names_.count(symbol) == 0) return {};
+  const std::vector<Cause>& why = causes(symbol);
+  if (why.empty()) return {};
+  const SourceDefinition* definition = why.front().definition;
+  return definition == nullptr || definition->kind == Kind::type ? "; " + why.front().text : "";
+}
+
 Findings Explanations::with_places(const Findings& findings) const {
   Findings result;
   for (Finding finding : findings.list()) {
@@ -378,6 +387,7 @@ Findings Explanations::with_places(const Findings& findings) const {
     if (finding.place.empty()) finding.place = place_of_type(finding);
     if (finding.place.empty()) finding.place = place_of_mention(symbol, finding.message);
     if (finding.place.empty() && !symbol.empty()) finding.place = place_of_symbol(symbol);
+    finding.message += consequence(finding.code, symbol);
     result.add(std::move(finding));
   }
   return result;

@@ -58,7 +58,7 @@ class Explanations {
   std::vector<std::string> left_out(const std::set<std::string, std::less<>>& told, const std::string& unit) const;
 
   /// The findings, each with the place of its symbol: the lines that the patch changes in it or for it, or else where
-  /// it stands. Places that are there already stay.
+  /// it stands. Places that are there already stay. What follows from a changed layout says so.
   Findings with_places(const Findings& findings) const;
 
   /// Why a root is carried, in the same form.
@@ -66,6 +66,7 @@ class Explanations {
 
  private:
   const TypeBlame* types() const;
+  std::string consequence(const std::string& code, const std::string& symbol) const;
   std::string place_of_type(const Finding& finding) const;
   std::string changed_place(const std::string& name) const;
   std::string place_of_symbol(const std::string& name) const;

@@ -209,6 +209,17 @@ TEST_CASE("a refusal says where its symbol changes", "[explain]") {
   CHECK(result.data[0].because.front() == "unit.c:25 changes it");
 }
 
+TEST_CASE("a refusal that follows from a changed type says so", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int last(", "__attribute__((section(\".init.text\"))) int last(");
+  p.original_unit = p.unit;
+  p.edit(p.header, "int a, b;", "long a, b;");
+  const auto list = p.run().findings.list();
+  const auto init = std::find_if(list.begin(), list.end(), [](const Finding& f) { return f.code == "init-code"; });
+  REQUIRE(init != list.end());
+  CHECK(init->message.ends_with("; unit.h:3 changes struct box, used here"));
+}
+
 TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]") {
   Patched p;
   p.edit(p.unit, "int direct(int x)\n{\n", "int brand_new(int);\nint direct(int x)\n{\n\tx++;\n\tx = brand_new(x);\n");
