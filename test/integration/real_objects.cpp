@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "diff/engine.h"
+#include "diff/indirect_entries.h"
 #include "elf/symvers.h"
 #include "kernel/index.h"
 #include "kernel/replay.h"
@@ -63,6 +64,35 @@ std::vector<kernel::ReplayResult> compile(const std::vector<const kernel::Unit*>
 }
 
 }  // namespace
+
+// The engine asks only about what is not exported. Trampolines of static calls and return thunks are exported as well,
+// for direct branches only.
+TEST_CASE("what the kernel exports may be called through a pointer, what it seals may not") {
+  const char* name = std::getenv("KLP_TEST_KERNEL");
+  const kernel::Kernel kernel =
+      kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}});
+  const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
+  const elf::Exports exports = elf::read_symvers(kernel.symvers);
+  const arch::Arch& arch = arch::arch_for(vmlinux.machine());
+  if (!diff::checks_indirect_calls(vmlinux, arch)) return;
+  const diff::IndirectEntries entries(vmlinux, arch);
+  size_t allowed = 0, refused = 0, exported = 0;
+  for (const elf::Symbol& symbol : vmlinux.symbols()) {
+    if (!symbol.is_function() || !symbol.is_defined() || symbol.section->name != ".text") continue;
+    const bool may = entries.allows(symbol);
+    ++(may ? allowed : refused);
+    const auto found = exports.find(symbol.name);
+    if (symbol.is_local() || found == exports.end() || found->second.module != "vmlinux") continue;
+    if (symbol.name.starts_with("__SCT__") || symbol.name.starts_with("srso_")) continue;
+    ++exported;
+    INFO(symbol.name);
+    CHECK(may);
+  }
+  fmt::print("{} functions may be called through a pointer, all {} exported ones among them; {} may not\n", allowed,
+             exported, refused);
+  CHECK(exported > 1000);
+  CHECK(refused > 1000);
+}
 
 TEST_CASE("real units equal the shipped kernel and themselves") {
   const char* name = std::getenv("KLP_TEST_KERNEL");
