@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kernel/compiler_warnings.h"
 #include "kernel/module_link.h"
 #include "kernel/original_cache.h"
 #include "kernel/replay.h"
@@ -46,7 +47,9 @@ void for_each_parallel(size_t count, unsigned jobs, Task task) {
 
 struct Outcome {
   CompiledUnit unit;
-  std::string errors;  ///< of the patched source without marks; empty: compiled
+  std::string errors;                 ///< of the patched source without marks; empty: compiled
+  std::string messages;               ///< of the compilation that made the patched object
+  std::vector<std::string> warnings;  ///< that the original does not give
 };
 
 }  // namespace
@@ -91,6 +94,7 @@ class Compilation {
       progress.advance(outcome.unit.unit->source);
     });
     retry_with_generated_files(outcomes);
+    for_each_parallel(outcomes.size(), options_.jobs, [&](size_t i) { compare_warnings(outcomes[i]); });
     return outcomes;
   }
 
@@ -173,10 +177,20 @@ class Compilation {
     const Unit& unit = *outcome.unit.unit;
     outcome.errors.clear();
     outcome.unit.patched = state_.directory / "objects" / unit.unit;
-    outcome.unit.line_marks = compile_in(state_.marked, outcome).good;
-    if (outcome.unit.line_marks) return;
+    const ReplayResult marked = compile_in(state_.marked, outcome);
+    outcome.unit.line_marks = marked.good;
+    outcome.messages = marked.output;
+    if (marked.good) return;
     const ReplayResult plain = compile_in(state_.patched, outcome);
-    if (!plain.good) outcome.errors = plain.output;
+    (plain.good ? outcome.messages : outcome.errors) = plain.output;
+  }
+
+  /// The cache keeps no messages, so a unit with warnings, which is rare, is compiled once more.
+  void compare_warnings(Outcome& outcome) const {
+    if (!outcome.errors.empty() || new_warnings(outcome.messages, "").empty()) return;
+    const Unit& unit = *outcome.unit.unit;
+    const fs::path object = state_.directory / "warnings" / unit.unit;
+    outcome.warnings = new_warnings(outcome.messages, replay_original(unit, object).output);
   }
 
   ReplayResult compile_in(ShadowTree& tree, const Outcome& outcome, ReplayOutput output = ReplayOutput::object) {
@@ -270,6 +284,15 @@ std::vector<CompiledUnit> Workspace::compile(const std::vector<const Unit*>& uni
                "{} compiles only without line marks: functions that hold their line's number look changed below a hunk",
                unit.source),
            {}});
+    }
+    if (!outcome.warnings.empty()) {
+      findings.add({Severity::warning,
+                    "compiler-warning",
+                    {},
+                    unit.unit,
+                    {},
+                    fmt::format("{}", fmt::join(outcome.warnings, "\n")),
+                    "look at each: the original compiles without"});
     }
     result.push_back(outcome.unit);
   }

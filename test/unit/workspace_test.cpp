@@ -332,6 +332,25 @@ TEST_CASE("a patch that does not compile shows the patched file's own line", "[w
   CHECK(f.findings.list()[0].message.find("fs/b.c:8") != std::string::npos);
 }
 
+TEST_CASE("a warning that the original does not give is a finding, others are not", "[workspace]") {
+  Fixture f;
+  const std::string old = "int *old(void)\n{\n\treturn 4711;\n}\n";
+  f.write("fs/b.c", old);
+  const auto index = f.index();
+  SECTION("the original's own") {
+    build(f, index, {f.patch({{"fs/b.c", "int n;\n" + old}})});
+    CHECK(f.codes().empty());
+  }
+  SECTION("the patch's") {
+    build(f, index, {f.patch({{"fs/b.c", old + "int *fresh(void)\n{\n\treturn 4711;\n}\n"}})});
+    REQUIRE(f.codes() == std::vector<std::string>{"compiler-warning"});
+    const Finding& finding = f.findings.list()[0];
+    CHECK(finding.severity == Severity::warning);
+    CHECK(finding.message.find("fresh") != std::string::npos);
+    CHECK(finding.message.find("old") == std::string::npos);
+  }
+}
+
 TEST_CASE("a source that does not compile with line marks is compiled without them, and a note says so",
           "[workspace]") {
   Fixture f;
