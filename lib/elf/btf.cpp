@@ -76,6 +76,7 @@ std::string find_release(Elf_Data* data) {
 void look_at_section(Elf_Scn* section, const GElf_Shdr& header, std::string_view name, ImageFacts& facts) {
   if (header.sh_type == SHT_SYMTAB) facts.has_symbols = header.sh_size > sizeof(Elf64_Sym);
   if (name == ".debug_info") facts.has_debug_info = true;
+  if (name == ".BTF") facts.has_btf = true;
   const bool note = header.sh_type == SHT_NOTE && facts.build_id.empty();
   const bool rodata = name == ".rodata" && header.sh_type == SHT_PROGBITS;
   if (!note && !rodata) return;

@@ -13,7 +13,12 @@ namespace klp::elf {
 /// name are left out. Errors: no ELF file, no .BTF section.
 std::map<std::string, uint64_t> struct_sizes(const std::filesystem::path& image, const std::vector<std::string>& names);
 
+/// The same from the image's DWARF (seconds). Errors: no ELF file, no debug information.
+std::map<std::string, uint64_t> struct_sizes_from_dwarf(const std::filesystem::path& image,
+                                                        const std::vector<std::string>& names);
+
 struct ImageFacts {
+  bool has_btf = false;
   std::string build_id;  ///< hex; empty when there is no build id note
   std::string release;   ///< from the banner "Linux version RELEASE ("; empty when there is none
   bool has_symbols = false;

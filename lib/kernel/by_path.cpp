@@ -13,6 +13,7 @@
 #include "kernel/index.h"
 #include "kernel/prepare.h"
 #include "kernel/store.h"
+#include "kernel/target.h"
 #include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/progress.h"
@@ -130,22 +131,26 @@ Kernel collect(const KernelSelection& selection, const std::optional<Kernel>& ba
   const elf::ImageFacts facts =
       with_hint("give the vmlinux of the kernel build, or that of the -dbg package (--vmlinux)",
                 [&] { return elf::read_image_facts(kernel.vmlinux); });
-  if (facts.machine != 62) {
-    throw Error(fmt::format("{} is not an x86-64 kernel (ELF machine {})", kernel.vmlinux.string(), facts.machine),
-                "klp-diff makes livepatches for x86-64 only");
-  }
+  const Target& target =
+      with_context(kernel.vmlinux.string(), [&]() -> const Target& { return target_of_machine(facts.machine); });
   kernel.release = facts.release;
   kernel.build_id = facts.build_id;
-  kernel.arch = "x86_64";
+  kernel.arch = target.arch;
   if (kernel.release.empty()) {
     throw Error(
         fmt::format("{} names no release (no 'Linux version' text): it is not a kernel", kernel.vmlinux.string()),
         "give the vmlinux of the kernel build, or that of the -dbg package");
   }
   kernel.name = kernel.release;
+  check_architecture(kernel, selection);
   const Compiler compiler = compiler_of(KernelConfig::read(kernel.config));
-  kernel.compiler = choose_compiler(compiler, selection.toolchain_root);
+  kernel.compiler = target.completes_calls ? cross_compiler(target, compiler, selection.cross_compile)
+                                           : choose_compiler(compiler, selection.toolchain_root);
   kernel.compiler_text = compiler.text;
+  if (target.boots_vmlinux) {
+    kernel.image = kernel.vmlinux;
+    kernel.boot_modules = kernel.modules;
+  }
   if (base && base->release == kernel.release) {
     kernel.image = base->image;
     kernel.boot_modules = base->boot_modules;

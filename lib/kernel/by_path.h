@@ -13,6 +13,9 @@ namespace klp::kernel {
 /// open_kernel().
 Kernel open_by_path(const KernelSelection& selection, const std::optional<Kernel>& base);
 
+/// Throws Error (usage) when `selection` asks for another architecture than the kernel is for.
+void check_architecture(const Kernel& kernel, const KernelSelection& selection);
+
 /// Throws Error, with `remedy` as the hint, when kernel.vmlinux is stripped, without debug information, or of another
 /// release or build id than the kernel.
 void check_vmlinux(const Kernel& kernel, const std::string& remedy);

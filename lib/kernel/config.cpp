@@ -33,6 +33,10 @@ std::string install_hint(const Compiler& compiler) {
   const std::string version = package_version(compiler.text);
   const std::string program = std::filesystem::path(compiler.program).filename().string();
   if (version.empty()) return fmt::format("install the compiler that calls itself '{}' as {}", compiler.text, program);
+  constexpr std::string_view cross = "powerpc64le-linux-gnu-";
+  if (program.starts_with(cross))
+    return fmt::format("apt-get install {}-powerpc64le-linux-gnu, or say with --cross-compile where the compiler is",
+                       program.substr(cross.size()));
   return fmt::format(
       "apt-get install {} (version {}), from the distribution that built this kernel; or unpack it into "
       "a directory for --toolchain-root, as `klp-diff kernel fetch` does by itself",

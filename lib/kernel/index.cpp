@@ -177,10 +177,13 @@ void make_index(const Kernel& kernel) {
   generate_sources(kernel, dry.generated);
   const std::map<std::string, Unit>& units = dry.units;
   const Progress step("indexing the source");
-  const auto sizes =
-      elf::struct_sizes(kernel.vmlinux, {"alt_instr", "bug_entry", "exception_table_entry", "jump_entry",
-                                         "paravirt_patch_site", "orc_entry", "static_call_site", "tracepoint",
-                                         "_ddebug", "module", "static_key", "kernel_symbol"});
+  const std::vector<std::string> structs = {"alt_instr",        "bug_entry",           "exception_table_entry",
+                                            "jump_entry",       "paravirt_patch_site", "orc_entry",
+                                            "static_call_site", "tracepoint",          "_ddebug",
+                                            "module",           "static_key",          "kernel_symbol"};
+  const auto sizes = elf::read_image_facts(kernel.vmlinux).has_btf
+                         ? elf::struct_sizes(kernel.vmlinux, structs)
+                         : elf::struct_sizes_from_dwarf(kernel.vmlinux, structs);
   const auto reached = scan_includes(kernel.source, units);
   std::vector<const std::string*> names;
   for (const auto& entry : units) names.push_back(&entry.first);

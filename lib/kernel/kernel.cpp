@@ -14,6 +14,7 @@
 #include "kernel/config.h"
 #include "kernel/prepare.h"
 #include "kernel/store.h"
+#include "kernel/target.h"
 #include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/log.h"
@@ -150,10 +151,20 @@ void check_vmlinux(const Kernel& kernel, const std::string& remedy) {
   }
 }
 
+void check_architecture(const Kernel& kernel, const KernelSelection& selection) {
+  if (selection.arch.empty() || target_named(selection.arch).arch == kernel.arch) return;
+  throw Error(fmt::format("--arch {}: {} is a kernel for {}", selection.arch, kernel.name, kernel.arch),
+              "leave --arch out, or name a kernel for that architecture", ExitStatus::usage);
+}
+
 Kernel open_kernel(const KernelSelection& selection) {
   const bool by_path = !selection.source.empty() || !selection.config.empty() || !selection.symvers.empty() ||
                        !selection.vmlinux.empty() || !selection.modules.empty();
-  if (!by_path) return open_named(selection.name, selection.toolchain_root);
+  if (!by_path) {
+    Kernel kernel = open_named(selection.name, selection.toolchain_root);
+    check_architecture(kernel, selection);
+    return kernel;
+  }
   std::optional<Kernel> base;
   if (!selection.name.empty()) base = open_named(selection.name, selection.toolchain_root);
   return open_by_path(selection, base);

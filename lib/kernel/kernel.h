@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 struct Kernel {
   std::string name;           ///< "debian:6.1.0-56-cloud-amd64", or the release for one given by paths
   std::string release;        ///< what vermagic and uname -r say, e.g. "6.1.0-56-cloud-amd64"
-  std::string arch;           ///< "x86_64"
+  std::string arch;           ///< "x86_64" or "ppc64le" (target.h)
   std::string compiler;       ///< the program, e.g. "gcc-12", or the path of one that is not the host's (toolchain.h)
   std::string compiler_text;  ///< CONFIG_CC_VERSION_TEXT
   std::string build_id;       ///< of vmlinux, hex
@@ -38,6 +38,9 @@ struct KernelSelection {
   fs::path source, config, symvers, vmlinux, modules;
   fs::path
       toolchain_root;  ///< --toolchain-root: the compiler is root/usr/bin/NAME; empty: the host's or the fetched one
+  std::string arch;    ///< what the kernel must be for (target_named()); empty: whatever it is for
+  std::string cross_compile;  ///< what the cross compiler's and its binutils' names begin with, a path or not; empty:
+                              ///< as Debian calls them
 };
 
 /// $KLP_DIFF_CACHE, or ~/.cache/klp-diff.

@@ -9,6 +9,7 @@
 
 #include "kernel/config.h"
 #include "kernel/store.h"
+#include "kernel/target.h"
 #include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/progress.h"
@@ -136,10 +137,14 @@ std::vector<std::string> kbuild_command(const Kernel& kernel) {
                            "LD_PRELOAD"}) {
     command.insert(command.end(), {"-u", name});
   }
-  command.insert(command.end(), {"make", "-C", kernel.source.string(), "--no-print-directory", "ARCH=x86",
-                                 "CC=" + kernel.compiler, "KERNELRELEASE=" + kernel.release,
-                                 "PAHOLE=" + kernel.pahole.string(), fmt::format("KCFLAGS={}", kSectionFlags)});
-  const std::vector<std::string> binutils = toolchain_variables(kernel.compiler);
+  const Target& target = target_named(kernel.arch);
+  std::string flags = kSectionFlags;
+  if (!target.code_flags.empty()) flags.append(" ").append(target.code_flags);
+  command.insert(command.end(),
+                 {"make", "-C", kernel.source.string(), "--no-print-directory", fmt::format("ARCH={}", target.kbuild),
+                  "CC=" + kernel.compiler, "KERNELRELEASE=" + kernel.release, "PAHOLE=" + kernel.pahole.string(),
+                  "KCFLAGS=" + flags});
+  const std::vector<std::string> binutils = toolchain_variables(kernel.compiler, target);
   command.insert(command.end(), binutils.begin(), binutils.end());
   const std::vector<std::string> package = package_variables(kernel);
   command.insert(command.end(), package.begin(), package.end());

@@ -8,6 +8,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/store.h"
+#include "support/error.h"
 #include "support/files.h"
 #include "support/run.h"
 
@@ -15,6 +16,9 @@ namespace klp::kernel {
 namespace {
 
 constexpr std::string_view kTriplet = "x86_64-linux-gnu-";
+
+/// What kbuild calls by CROSS_COMPILE (Makefile, 5.10-6.12), and `as` for what is assembled without the compiler.
+constexpr const char* kBinutils[] = {"ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "as"};
 
 bool is_compiler(const std::string& name) {
   static const std::regex driver("(x86_64-linux-gnu-)?gcc-[0-9]+");
@@ -90,6 +94,32 @@ std::optional<PackageVersion> find_part(const Apt& apt, const Dependency& wanted
   return best;
 }
 
+/// The program that the assembler's starter runs: beside ours, or where it is installed.
+fs::path call_completing_assembler() {
+  std::error_code error;
+  const fs::path ours = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const fs::path& place : {ours / "klp-ppc64-as", ours / "../libexec/klp-diff/klp-ppc64-as"}) {
+    if (fs::is_regular_file(place, error)) return place.lexically_normal();
+  }
+  throw Error(fmt::format("{} is missing", (ours / "klp-ppc64-as").string()),
+              "it belongs to klp-diff: build or install klp-diff again");
+}
+
+/// A copy of the assembler and the script that gcc calls in its place. The script holds the digests of both programs:
+/// it stands for the assembler where a compiled original is said to be up to date (original_cache.h).
+void make_assembler_starter(const fs::path& starters, const fs::path& assembler) {
+  make_directories(starters / "short");
+  const std::string program = read_file(call_completing_assembler());
+  const fs::path copy = starters / "klp-ppc64-as";
+  if (!fs::exists(copy) || read_file(copy) != program) {
+    write_file_atomically(copy, program);
+    fs::permissions(copy, fs::perms(0755));
+  }
+  make_starter(starters / "short/as",
+               fmt::format("#!/bin/sh\n# {} {}\nexec '{}' '{}' \"$@\"\n", sha256_hex(program).substr(0, 16),
+                           sha256_file(fs::canonical(assembler)).substr(0, 16), copy.string(), assembler.string()));
+}
+
 }  // namespace
 
 fs::path toolchain_compiler(const fs::path& root, const std::string& program) {
@@ -107,10 +137,32 @@ fs::path toolchain_compiler(const fs::path& root, const std::string& program) {
   return starters / program;
 }
 
-std::vector<std::string> toolchain_variables(const std::string& compiler) {
+std::string cross_compiler(const Target& target, const Compiler& compiler, const std::string& prefix) {
+  std::string base = compiler.program;
+  if (base.starts_with(target.triplet)) base.erase(0, target.triplet.size());
+  const std::string start = prefix.empty() ? std::string(target.triplet) : prefix, program = start + base;
+  const auto found = find_program(program);
+  if (!found) return program;
+  const fs::path starters = cache_root() / "starters" / sha256_hex(found->string()).substr(0, 16);
+  const std::string triplet(target.triplet);
+  for (const char* name : kBinutils) {
+    const auto tool = find_program(start + name);
+    if (!tool)
+      throw Error(fmt::format("{} is missing, which belongs to the compiler {}", start + name, found->string()),
+                  fmt::format("apt-get install binutils-{}", triplet.substr(0, triplet.size() - 1)));
+    make_directories(starters);
+    make_starter(starters / (triplet + name), fmt::format("#!/bin/sh\nexec '{}' \"$@\"\n", tool->string()));
+    if (std::string_view(name) == "as") make_assembler_starter(starters, *tool);
+  }
+  make_starter(starters / program.substr(program.rfind('/') + 1),
+               fmt::format("#!/bin/sh\nexec '{}' -B'{}/short/' \"$@\"\n", found->string(), starters.string()));
+  return (starters / program.substr(program.rfind('/') + 1)).string();
+}
+
+std::vector<std::string> toolchain_variables(const std::string& compiler, const Target& target) {
   const fs::path path(compiler);
   if (!path.has_parent_path()) return {};
-  return {"CROSS_COMPILE=" + (path.parent_path() / kTriplet).string()};
+  return {"CROSS_COMPILE=" + (path.parent_path() / target.triplet).string()};
 }
 
 fs::path toolchain_directory(const Compiler& compiler) {

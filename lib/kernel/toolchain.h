@@ -2,7 +2,8 @@
 //
 // Such programs need their own shared libraries (libbfd, libopcodes), and the compiler must find its own assembler, not
 // the host's. So each is started by a two-line script in CACHE/starters; a kernel's `compiler` is then the path of such
-// a script, and the binutils are beside it under their full names (x86_64-linux-gnu-ld).
+// a script, and the binutils are beside it under their full names (x86_64-linux-gnu-ld). Compilers for ppc64le have
+// starters too: they name the assembler that completes calls.
 #pragma once
 
 #include <filesystem>
@@ -11,6 +12,7 @@
 
 #include "kernel/apt.h"
 #include "kernel/config.h"
+#include "kernel/target.h"
 
 namespace klp::kernel {
 
@@ -19,8 +21,15 @@ namespace klp::kernel {
 /// to unpack.
 std::filesystem::path toolchain_compiler(const std::filesystem::path& root, const std::string& program);
 
+/// The starter of the compiler for `target` that is installed as `prefix` + its name
+/// ("/opt/x/bin/powerpc64le-linux-gnu-"
+/// + "gcc-12"; empty: the target's triplet), with binutils of the same prefix. The compiler may have been called
+/// "gcc-12" or "powerpc64le-linux-gnu-gcc-12" when it built the kernel. Not installed: that name, for check_compiler()
+/// to complain of.
+std::string cross_compiler(const Target& target, const Compiler& compiler, const std::string& prefix);
+
 /// The make variables by which kbuild takes the binutils that belong to `compiler`; none for a compiler of the host.
-std::vector<std::string> toolchain_variables(const std::string& compiler);
+std::vector<std::string> toolchain_variables(const std::string& compiler, const Target& target);
 
 /// Where fetch keeps the toolchain of `compiler`: CACHE/toolchains/gcc-10_10.2.1-6. Empty when the config's text does
 /// not name a Debian package.

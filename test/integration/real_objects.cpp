@@ -97,7 +97,7 @@ TEST_CASE("what the kernel exports may be called through a pointer, what it seal
 TEST_CASE("real units equal the shipped kernel and themselves") {
   const char* name = std::getenv("KLP_TEST_KERNEL");
   const kernel::Kernel kernel =
-      kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}});
+      kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}, {}, {}});
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
   const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
   const elf::SymbolIndex vmlinux_index(vmlinux);

@@ -80,7 +80,7 @@ const std::vector<Seed>& module_seeds() {
 
 kernel::Kernel test_kernel() {
   const char* name = std::getenv("KLP_TEST_KERNEL");
-  return kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}});
+  return kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}, {}, {}});
 }
 
 std::vector<Seed> kernel_seeds() {

@@ -49,9 +49,9 @@ TEST_CASE("a compiler in a directory is run with its own libraries and assembler
   CHECK_THAT(said, Catch::Contains(" -c a b.c"));
   const size_t at = said.find("-B") + 2;
   CHECK(run_checked({said.substr(at, said.find(' ', at) - at) + "as"}) == "as\n");
-  REQUIRE(toolchain_variables(program.string()).size() == 1);
-  CHECK(run_checked({toolchain_variables(program.string())[0].substr(14) + "as"}) == "as\n");
-  CHECK(toolchain_variables("gcc-98").empty());
+  REQUIRE(toolchain_variables(program.string(), target_named("x86_64")).size() == 1);
+  CHECK(run_checked({toolchain_variables(program.string(), target_named("x86_64"))[0].substr(14) + "as"}) == "as\n");
+  CHECK(toolchain_variables("gcc-98", target_named("x86_64")).empty());
 }
 
 TEST_CASE("a directory without the compiler, or with another one, is told", "[toolchain]") {

@@ -15,6 +15,7 @@
 #include "elf/klp_finalize.h"
 #include "kernel/index.h"
 #include "kernel/module_link.h"
+#include "kernel/target.h"
 #include "missing_symbols.h"
 #include "pair_source.h"
 #include "report_fill.h"
@@ -304,6 +305,7 @@ class Build {
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
     input.dependants_covered = dependants_covered_;
+    input.check_identity = kernel::target_named(kernel_.arch).code_flags.empty();
     input.shipped_types = [this](const std::string& of) { return shipped_types_->of(of); };
     input.is_assembly = [&binaries](const std::string& of, std::string_view name) {
       return binaries.is_assembly(of, name);
@@ -323,6 +325,10 @@ class Build {
     if (result.changed || !result.findings.empty() || source_->reports_unchanged()) {
       report::ReportUnit unit = report_unit(pair.unit->unit, analysed.object, result);
       unit.notes.insert(unit.notes.end(), pair.notes.begin(), pair.notes.end());
+      if (!kernel::target_named(kernel_.arch).code_flags.empty()) {
+        unit.identity.reset();
+        unit.notes.push_back("compiled as a module's code, which the shipped code is not: the two were not compared");
+      }
       result_.report.units.push_back(std::move(unit));
     }
     // What the author accepts does not keep the rest of the unit out of the module.

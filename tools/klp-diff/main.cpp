@@ -62,6 +62,13 @@ void add_kernel_options(CLI::App& command, kernel::KernelSelection& selection) {
   command.add_option("--symvers", selection.symvers, "Module.symvers");
   command.add_option("--vmlinux", selection.vmlinux, "vmlinux with symbols");
   command.add_option("--modules", selection.modules, "directory of .ko files with symbols");
+  command.add_option("--arch", selection.arch,
+                     "what the kernel is for: x86_64 or ppc64; an error when it is for another machine");
+  command
+      .add_option("--cross-compile", selection.cross_compile,
+                  "what the cross compiler's and its binutils' names begin with (default for ppc64: "
+                  "powerpc64le-linux-gnu-)")
+      ->type_name("PREFIX");
   command.add_option("--toolchain-root", selection.toolchain_root,
                      "directory that the packages of the kernel's compiler and binutils are unpacked in (default: the "
                      "host's compiler if it built the kernel, else the one that `kernel fetch` put into the cache)");

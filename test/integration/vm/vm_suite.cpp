@@ -24,7 +24,7 @@ kernel::Kernel open_test_kernel() {
   return with_context("the VM tests need the kernel " + name +
                           " (KLP_TEST_KERNEL names another), fetched or with a network to fetch it",
                       [&] {
-                        return kernel::open_kernel({name, {}, {}, {}, {}, {}, {}});
+                        return kernel::open_kernel({name, {}, {}, {}, {}, {}, {}, {}, {}});
                       });
 }
 
