@@ -1,6 +1,7 @@
 #include "kernel/target.h"
 
 #include <elf.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <array>
@@ -22,6 +23,11 @@ constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
     {"x86-64", "x86_64"}, {"ppc64", "ppc64le"}, {"powerpc64le", "ppc64le"}};
 
 }  // namespace
+
+bool is_host(const Target& target) {
+  utsname host{};
+  return uname(&host) == 0 && target.arch == host.machine;
+}
 
 const Target& target_of_machine(uint16_t machine) {
   for (const Target& target : kTargets) {

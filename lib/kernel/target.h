@@ -21,6 +21,9 @@ struct Target {
   bool boots_vmlinux = false;
 };
 
+/// Whether the machine that we run on is one of these.
+bool is_host(const Target& target);
+
 /// The target of an e_machine value; Error for one that livepatches are not made for.
 const Target& target_of_machine(uint16_t machine);
 

@@ -6,15 +6,19 @@
 #include "vm/guest_init.h"
 
 namespace klp::vm {
+namespace {
 
-const std::string_view guest_init_script = R"script(#!/bin/sh
+constexpr std::string_view before_channel = R"script(#!/bin/sh
 export PATH=/bin HOME=/root TERM=dumb
+[ -e /bin/mount ] || /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t debugfs debug /sys/kernel/debug
 mount -t tracefs trace /sys/kernel/tracing
-exec <>/dev/ttyS1 >&0 2>/dev/null
+)script";
+
+constexpr std::string_view behind_channel = R"script(
 stty raw -echo
 ulimit -c 0
 answer() {
@@ -41,5 +45,14 @@ EOF
   answer "$id" $status
 done
 )script";
+
+}  // namespace
+
+std::string guest_init_script(const std::string& channel) {
+  std::string script(before_channel);
+  script += "exec <>" + channel + " >&0 2>/dev/null";
+  script += behind_channel;
+  return script;
+}
 
 }  // namespace klp::vm

@@ -26,6 +26,7 @@ void add_applets(CpioWriter& cpio, const InitramfsContent& content) {
   for (const std::string& applet : content.applets) {
     if (applet != "busybox") cpio.add_link("bin/" + applet, "busybox");
   }
+  if (content.applets.empty()) cpio.add_link("bin/sh", "busybox");
   // Scripts and the kernel's own call of /sbin/modprobe find their programs.
   cpio.add_link("sbin", "bin");
   cpio.add_link("usr/bin", "../bin");
@@ -109,7 +110,7 @@ std::string make_initramfs(const InitramfsContent& content) {
   CpioWriter cpio;
   for (const char* directory : {"dev", "proc", "sys", "tmp", "run", "root", "etc"}) cpio.add_directory(directory);
   cpio.add_character_device("dev/console", 5, 1);
-  cpio.add_file("init", guest_init_script, true);
+  cpio.add_file("init", guest_init_script(content.channel), true);
   add_applets(cpio, content);
   add_modules(cpio, content);
   add_user_files(cpio, content.files);

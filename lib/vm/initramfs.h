@@ -58,7 +58,8 @@ std::string modules_dep(const std::vector<ShippedModule>& modules);
 
 struct InitramfsContent {
   fs::path busybox;                  ///< statically linked
-  std::vector<std::string> applets;  ///< become links to busybox in /bin
+  std::vector<std::string> applets;  ///< become links to busybox in /bin; none: the guest makes them
+  std::string channel;               ///< the device over which the guest serves commands
   std::vector<fs::path> files;       ///< into /, executable for all
   std::string release;
   fs::path modules_directory;  ///< may be empty when no modules are named

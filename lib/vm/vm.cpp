@@ -23,6 +23,7 @@
 #include "vm/guest_channel.h"
 #include "vm/initramfs.h"
 #include "vm/kcore.h"
+#include "vm/machine.h"
 
 namespace klp::vm {
 namespace {
@@ -34,20 +35,15 @@ constexpr const char* console_file = "console.log";
 constexpr const char* error_file = "qemu.log";
 constexpr const char* initramfs_file = "initramfs.cpio";
 
-fs::path needed_program(const std::string& name, const std::string& package) {
-  const auto path = find_program(name);
-  if (!path) throw Error(fmt::format("program '{}' is missing", name), fmt::format("apt-get install {}", package));
-  return *path;
+/// A kernel without an architecture is one for x86_64.
+const kernel::Target& target_of(const kernel::Kernel& kernel) {
+  return kernel::target_named(kernel.arch.empty() ? "x86_64" : kernel.arch);
 }
 
-/// A dynamically linked busybox would not start in the guest, and the kernel would panic without a word about why.
-fs::path static_busybox() {
-  const fs::path path = needed_program("busybox", "busybox-static");
-  const auto object = elf::ElfObject::read(path, elf::ElfObject::Want::symbols_only);
-  if (object.maybe_section(".interp") != nullptr) {
-    throw Error(fmt::format("{} is not statically linked", path.string()), "apt-get install busybox-static");
-  }
-  return path;
+void check_qemu(const Machine& machine) {
+  if (find_program(machine.program)) return;
+  throw Error(fmt::format("program '{}' is missing", machine.program),
+              fmt::format("apt-get install {}", machine.package));
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -58,7 +54,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 void check_kernel(const kernel::Kernel& kernel) {
-  check(kernel.arch.empty() || kernel.arch == "x86_64", "cannot boot a kernel for {}: only x86_64", kernel.arch);
+  target_of(kernel);
   if (kernel.image.empty()) {
     throw Error(fmt::format("kernel {} has no bootable image", kernel.release),
                 "only a fetched kernel (-k debian:...) can be booted");
@@ -68,8 +64,10 @@ void check_kernel(const kernel::Kernel& kernel) {
 
 void write_initramfs(const kernel::Kernel& kernel, const VmOptions& options) {
   InitramfsContent content;
-  content.busybox = static_busybox();
-  content.applets = lines_of(run_checked({content.busybox.string(), "--list"}));
+  const kernel::Target& target = target_of(kernel);
+  content.busybox = guest_busybox(target);
+  if (kernel::is_host(target)) content.applets = lines_of(run_checked({content.busybox.string(), "--list"}));
+  content.channel = machine_for(target).channel;
   content.files = options.files;
   content.release = kernel.release;
   content.modules_directory = kernel.boot_modules.empty() ? kernel.modules : kernel.boot_modules;
@@ -89,14 +87,15 @@ std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOpti
   // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited. The
   // watchdogs get minutes instead of seconds: an emulated processor stands still whenever the host is busy or paused,
   // and a guest that really hangs runs into our own limits.
-  const std::string parameters =
-      "console=ttyS0,115200 ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init watchdog_thresh=60 "
-      "rcupdate.rcu_cpu_stall_timeout=300";
+  const Machine machine = machine_for(target_of(kernel));
+  const std::string parameters = "console=" + machine.console +
+                                 " ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init watchdog_thresh=60 "
+                                 "rcupdate.rcu_cpu_stall_timeout=300";
   // clang-format off
-  return {"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
+  std::vector<std::string> command = {machine.program, "-nodefaults", "-no-user-config", "-no-reboot",
           "-display", "none",
           "-accel", "tcg,thread=multi",
-          "-cpu", options.cpu_model,
+          "-cpu", options.cpu_model.empty() ? machine.processor : options.cpu_model,
           "-smp", std::to_string(processors(kernel, options)),
           "-m", std::to_string(options.memory_mib),
           "-kernel", fs::absolute(kernel.image).string(),
@@ -107,6 +106,8 @@ std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOpti
           "-chardev", "stdio,id=channel,signal=off",
           "-serial", "chardev:channel"};
   // clang-format on
+  command.insert(command.end(), machine.arguments.begin(), machine.arguments.end());
+  return command;
 }
 
 std::string last_lines(std::string_view text, size_t count) {
@@ -248,7 +249,7 @@ void Vm::State::boot() {
 
 Vm::Vm(const kernel::Kernel& kernel, const VmOptions& options) {
   check_kernel(kernel);
-  needed_program("qemu-system-x86_64", "qemu-system-x86");
+  check_qemu(machine_for(target_of(kernel)));
   write_initramfs(kernel, options);
   std::error_code ignored;
   fs::remove(options.directory / console_file, ignored);

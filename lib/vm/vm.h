@@ -1,7 +1,8 @@
 // A kernel in QEMU: boots it once, takes a queue of livepatch modules, watches its console.
 //
-// Always TCG. The guest is the kernel's own unmodified image with an initramfs made on the fly (busybox and what the
-// caller names). Kernel messages come over the first serial port, commands and their output over the second.
+// Always TCG. The guest is a machine of the kernel's architecture with its own unmodified image with an initramfs made
+// on the fly (busybox and what the caller names). Kernel messages come over the first serial port, commands and their
+// output over the second.
 #pragma once
 
 #include <chrono>
@@ -38,7 +39,7 @@ struct VmOptions {
   std::filesystem::path directory;  ///< an existing directory for the initramfs and logs, not shared with another VM
   unsigned cpus = 0;                ///< 0: two, or one where the emulator cannot be trusted with two (vm.cpp)
   unsigned memory_mib = 1024;
-  std::string cpu_model = "max";
+  std::string cpu_model;                     ///< a model of QEMU's; empty: the machine's own (machine.h)
   std::string append;                        ///< further kernel parameters
   std::vector<std::filesystem::path> files;  ///< copied into the guest's / (livepatches, test modules, programs)
   std::vector<std::string>

@@ -63,6 +63,7 @@ TEST_CASE("all that speaks against a config is told at once", "[config]") {
 TEST_CASE("the package version that stack dumps print is the shipped one", "[config]") {
   const TempDir headers(fs::temp_directory_path(), "config-test");
   Kernel kernel;
+  kernel.arch = "x86_64";
   kernel.symvers = headers.path() / "Module.symvers";
   const auto has = [&](const char* word) {
     const std::vector<std::string> command = kbuild_command(kernel);

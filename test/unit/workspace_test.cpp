@@ -20,6 +20,7 @@ struct Fixture {
 
   Fixture() {
     kernel.name = "test";
+    kernel.arch = "x86_64";
     kernel.compiler = "gcc";
     kernel.source = work.path() / "source";
     kernel.cache = work.path() / "cache";

@@ -27,7 +27,7 @@ struct BootOptions {
   std::vector<std::string> commands;
   std::vector<std::string> modules_before, modules_after;
   std::vector<fs::path> files;
-  std::string cpu = "max";
+  std::string cpu;
   std::string append;
   unsigned cpus = 0;
   unsigned memory_mib = 1024;
@@ -40,7 +40,7 @@ constexpr const char* description =
 
 constexpr const char* footer = R"(
 What happens, in this order:
-  1. The kernel, as the distribution ships it, starts in QEMU (emulated, so /dev/kvm is not needed) with busybox as its
+  1. The kernel, as the distribution ships it (for ppc64, as --vmlinux has it), starts in QEMU (emulated, so /dev/kvm is not needed) with busybox as its
      only user space; the --module ones are loaded.
   2. Each --run command runs: "before".
   3. The livepatches are loaded in the order given; each transition is waited for. The --module-after ones are loaded.
@@ -64,7 +64,7 @@ tasks that block it are shown), a command did not end, the VM's time limit passe
 warning, a lockup or a livepatch error; the end of the console follows. 4 when something needed is missing: QEMU, busybox,
 the kernel's image, a file.
 
-Needs the packages qemu-system-x86 and busybox-static.
+Needs the packages qemu-system-x86 and busybox-static; for ppc64 qemu-system-ppc (its busybox is fetched into the cache).
 
 Examples:
   klp-diff boot livepatch_fix.ko -k debian:6.1-cloud-amd64 --run 'grep Chunk /proc/meminfo'
@@ -214,9 +214,11 @@ void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& st
       ->allow_extra_args(false);
   command->add_flag("--each", options->each, "each livepatch on its own, one after the other, whatever becomes of one")
       ->excludes("--run", "--module", "--module-after");
-  command->add_option("--cpu", options->cpu, "the VM's processor, a model of QEMU's (qemu-system-x86_64 -cpu help)")
-      ->type_name("MODEL")
-      ->capture_default_str();
+  command
+      ->add_option(
+          "--cpu", options->cpu,
+          "the VM's processor, a model of QEMU's (qemu-system-x86_64 -cpu help); default: max, for ppc64 POWER9")
+      ->type_name("MODEL");
   command->add_option("--append", options->append, "further kernel parameters")->type_name("TEXT");
   command->add_option("--cpus", options->cpus, "processors of the VM (default: 2; 1 on 6.4 and later)")
       ->check(CLI::Range(1U, 64U));
