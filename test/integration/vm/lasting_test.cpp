@@ -40,7 +40,9 @@ TEST_CASE("per-cpu variables", "[vm][lasting]") {
   auto check = commands({first});
   std::string said;
   check.while_patched = [&](vm::Vm& vm) {
-    said = vm.run("dmesg -c >/dev/null\n" + first + first + second + first + "dmesg | grep -o 'inodes: .*'").output;
+    const std::string all = "online=/sys/devices/system/cpu/cpu1/online; was=$(cat $online); echo 1 >$online\n" +
+                            first + first + second + first + "dmesg | grep -o 'inodes: .*'; echo $was >$online";
+    said = vm.run("dmesg -c >/dev/null\n" + all).output;
   };
   const auto result = run_livepatch(livepatch, check);
   INFO(said);

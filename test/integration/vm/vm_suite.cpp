@@ -130,6 +130,7 @@ vm::Vm& Suite::machine() {
   vm_.reset();
   vm::VmOptions options;
   options.directory = directory(fmt::format("boot-{}", ++boots_));
+  options.cpus = 2;
   options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
   options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
   options.kernel_modules = {"zram", "nfsd"};
@@ -137,6 +138,10 @@ vm::Vm& Suite::machine() {
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
   unbootable_ = false;
+  // Two processors while a transition rewrites calls may kill the guest (lib/vm/vm.cpp): the second one waits for the
+  // test that needs it.
+  if (vmlinux_.maybe_global("sched_dynamic_klp_enable") != nullptr)
+    check(vm_->run("echo 0 >/sys/devices/system/cpu/cpu1/online").status == 0, "the second processor stays on");
   return *vm_;
 }
 
