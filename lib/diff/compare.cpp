@@ -167,8 +167,9 @@ bool Comparison::same_content(const Piece& a, const Piece& b, int depth) const {
   return false;
 }
 
-std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b,
-                                                        uint64_t b_start, uint64_t size, int depth) const {
+std::optional<Comparison::DataDifference> Comparison::bytes_difference(const Piece& a, uint64_t a_start, const Piece& b,
+                                                                       uint64_t b_start, uint64_t size,
+                                                                       int depth) const {
   // Zeros of a size that only a header claims are not worth the memory.
   const bool has_bytes = a.section->has_data() || b.section->has_data();
   auto bytes_a = without_fields(original_, a, a_start, has_bytes ? size : 0);
@@ -178,34 +179,37 @@ std::optional<std::string> Comparison::bytes_difference(const Piece& a, uint64_t
     forget_line(b, bytes_b);
   }
   const auto mismatch = std::mismatch(bytes_a.begin(), bytes_a.end(), bytes_b.begin(), bytes_b.end());
-  if (mismatch.first != bytes_a.end())
-    return fmt::format("content differs at +{:#x}", mismatch.first - bytes_a.begin());
+  if (mismatch.first != bytes_a.end()) {
+    const uint64_t at = static_cast<uint64_t>(mismatch.first - bytes_a.begin());
+    return DataDifference{fmt::format("content differs at +{:#x}", at), at};
+  }
   const auto refs_a = relocations_in(original_, a, a_start, size);
   const auto refs_b = relocations_in(patched_, b, b_start, size);
-  if (refs_a.size() != refs_b.size()) return fmt::format("{} references instead of {}", refs_b.size(), refs_a.size());
-  for (size_t i = 0; i < refs_a.size(); ++i) {
-    const bool same_place = refs_a[i]->offset - a.offset - a_start == refs_b[i]->offset - b.offset - b_start;
-    if (!same_place || refs_a[i]->type != refs_b[i]->type ||
-        !same_reference(original_.resolve(*refs_a[i]), patched_.resolve(*refs_b[i]), depth)) {
-      return reference_change(refs_b[i]->offset - b.offset, original_.resolve(*refs_a[i]),
-                              patched_.resolve(*refs_b[i]));
+  for (size_t i = 0; i < std::max(refs_a.size(), refs_b.size()); ++i) {
+    const uint64_t at_a = i < refs_a.size() ? refs_a[i]->offset - a.offset - a_start : UINT64_MAX;
+    const uint64_t at_b = i < refs_b.size() ? refs_b[i]->offset - b.offset - b_start : UINT64_MAX;
+    const Reference before = at_a <= at_b ? original_.resolve(*refs_a[i]) : Reference();
+    const Reference after = at_b <= at_a ? patched_.resolve(*refs_b[i]) : Reference();
+    if (at_a != at_b || refs_a[i]->type != refs_b[i]->type || !same_reference(before, after, depth)) {
+      const uint64_t at = std::min(at_a, at_b) + b_start;
+      return DataDifference{reference_change(at, before, after), at};
     }
   }
   return std::nullopt;
 }
 
-std::optional<std::string> Comparison::data_difference(const Piece& a, const Piece& b) const {
-  if (a.size != b.size) return fmt::format("size {} instead of {} bytes", b.size, a.size);
+std::optional<Comparison::DataDifference> Comparison::data_difference(const Piece& a, const Piece& b) const {
+  if (a.size != b.size) return DataDifference{fmt::format("size {} instead of {} bytes", b.size, a.size), {}};
   if (a.section->is_writable() != b.section->is_writable())
-    return std::string("moved between constant and writable data");
+    return DataDifference{"moved between constant and writable data", {}};
   if (memory_of(*a.section) != memory_of(*b.section))
-    return fmt::format("moved from {} to {}", a.section->name, b.section->name);
+    return DataDifference{fmt::format("moved from {} to {}", a.section->name, b.section->name), {}};
   if (a.section->has_data() != b.section->has_data()) {
     // Zeros in .data and .bss are the same content.
     const auto zero = [](const Piece& p) {
       return std::all_of(p.data().begin(), p.data().end(), [](std::byte x) { return x == std::byte{0}; });
     };
-    if (!zero(a) || !zero(b)) return std::string("content differs");
+    if (!zero(a) || !zero(b)) return DataDifference{"content differs", {}};
   }
   return bytes_difference(a, 0, b, 0, a.size, 0);
 }
@@ -383,7 +387,8 @@ ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlati
         }
       }
     } else if (b.kind == PieceKind::object && a != nullptr) {
-      if (auto reason = comparison.data_difference(*a, b)) result.data.push_back({a, &b, *reason});
+      if (auto difference = comparison.data_difference(*a, b))
+        result.data.push_back({a, &b, difference->text, difference->at});
     }
   }
   for (const Piece& a : original.all()) {

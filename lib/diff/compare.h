@@ -31,14 +31,18 @@ class Comparison {
   /// Needed once before difference() where the objects have no line tables: what other functions tell about lines.
   void learn_lines();
 
+  struct DataDifference {
+    std::string text;
+    std::optional<uint64_t> at;  ///< offset in the variable, where it is one place
+  };
   /// The same for data: size, bytes, references.
-  std::optional<std::string> data_difference(const Piece& original, const Piece& patched) const;
+  std::optional<DataDifference> data_difference(const Piece& original, const Piece& patched) const;
 
  private:
   bool same_reference(const Reference& a, const Reference& b, int depth) const;
   bool same_content(const Piece& a, const Piece& b, int depth) const;
-  std::optional<std::string> bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start,
-                                              uint64_t size, int depth) const;
+  std::optional<DataDifference> bytes_difference(const Piece& a, uint64_t a_start, const Piece& b, uint64_t b_start,
+                                                 uint64_t size, int depth) const;
   void learn_table_lines(const Piece& a, const Piece& b);
 
   struct CodePair {
@@ -82,6 +86,7 @@ struct DataChange {
   const Piece* original = nullptr;
   const Piece* patched = nullptr;
   std::string reason;
+  std::optional<uint64_t> at;  ///< offset of the difference in the variable, where it is one place
 };
 
 struct ChangeSet {

@@ -13,6 +13,8 @@
 #include "diff/type_changes.h"
 #include "diff/unnamed_entries.h"
 #include "elf/debug_info.h"
+#include "elf/member_path.h"
+#include "support/bytes.h"
 #include "support/error.h"
 #include "support/log.h"
 
@@ -49,6 +51,7 @@ class UnitAnalysis {
     if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped);
     report_identity();
     read_marks();
+    name_changed_members();
     choose_roots();
     report_data_changes();
     report_lost_additions();
@@ -95,6 +98,38 @@ class UnitAnalysis {
              fmt::format("the compiled original is not the shipped function: {}", f.difference),
              "check that source, config and compiler are those of the shipped kernel");
     }
+  }
+
+  /// "content differs at +0x160" says little to a reader: which member that is, and its values where it is a number.
+  void name_changed_members() {
+    for (DataChange& change : changes_.data) {
+      if (!change.at || !types().known()) continue;
+      for (const elf::TypedName& variable : types().patched.variables()) {
+        if (variable.name != change.patched->name()) continue;
+        const elf::MemberPlace member = elf::member_at(types().patched, variable.type, *change.at);
+        if (!member.path.empty()) change.reason += fmt::format(" ({}{})", member.path, values(change, member));
+        break;
+      }
+    }
+  }
+
+  std::string values(const DataChange& change, const elf::MemberPlace& member) {
+    const auto value = [&](const Piece& piece) -> std::optional<uint64_t> {
+      const std::span<const std::byte> data = piece.section->has_data() ? piece.data() : std::span<const std::byte>();
+      const bool number = member.size == 1 || member.size == 2 || member.size == 4 || member.size == 8;
+      if (!number || member.offset > data.size() || data.size() - member.offset < member.size) return std::nullopt;
+      uint64_t result = 0;
+      for (uint64_t i = member.size; i-- > 0;) result = result << 8 | read_le<uint8_t>(data, member.offset + i);
+      return result;
+    };
+    const auto before = value(*change.original), after = value(*change.patched);
+    if (!before || !after || *before == *after) return {};  // equal: an address, which the reason names
+    std::string text = fmt::format(": {} instead of {}", *after, *before);
+    for (const elf::LayoutComparison& type : types().differences) {
+      const bool grown = type.old_size != type.new_size && type.old_size == *before && type.new_size == *after;
+      if (grown) return text + ", the size of " + type.name;
+    }
+    return text;
   }
 
   void read_marks() {
@@ -187,7 +222,8 @@ class UnitAnalysis {
       const std::string_view section = piece.section->name;
       if (is_export_section(section)) {
         refuse("dropped-export", piece.name(),
-               "the new export is left out: a livepatch must not export symbols of the kernel", "", Severity::note);
+               "the new export is left out: a livepatch must not export symbols of the kernel",
+               "nothing, unless another module of the fix uses the symbol", Severity::note);
       } else if (marks_.ignored_sections.count(section) != 0) {
         is_ignored(piece, "new");
       } else if (is_read_at_start(section) || may_be_kernel_table(piece)) {
@@ -386,7 +422,7 @@ class UnitAnalysis {
     for (const FunctionReport& f : result_.functions) told.insert(f.name);
     for (const DataReport& d : result_.data) told.insert(d.name);
     for (const Finding& f : result_.findings.list()) told.insert(f.symbol);
-    result_.left_out = explanations_->left_out(told, in_.unit);
+    result_.left_out = explanations_->left_out(told, in_.unit, patched_);
   }
 
   void add_function(const Piece& piece, const char* change, bool patched, uint64_t sympos, uint64_t old_size,

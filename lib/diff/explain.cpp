@@ -284,9 +284,7 @@ const std::vector<Cause>& Explanations::causes(std::string_view function) const 
   const auto [at, is_new] = known_.try_emplace(plain_name(function));
   if (is_new && source_ != nullptr && !source_->empty())
     at->second = Search(*source_, by_name_, original_, patched_, types(), at->first).run();
-  if (is_new) {
-    for (const Cause& cause : at->second) named_.insert(cause.definition);
-  }
+  if (is_new && !at->second.empty()) named_.insert(at->second.front().definition);
   return at->second;
 }
 
@@ -300,6 +298,13 @@ std::string Explanations::changed_place(const std::string& name) const {
     if (is_changed(*at->second)) return place_of(*at->second);
   }
   return {};
+}
+
+/// The changed lines of a function's own text; empty when it changed for another reason.
+std::string Explanations::own_place(const std::string& name) const {
+  const std::vector<Cause>& why = causes(name);
+  const bool own = !why.empty() && why.front().definition != nullptr && why.front().text.ends_with(" changes it");
+  return own ? why.front().place : "";
 }
 
 std::string Explanations::place_of_symbol(const std::string& name) const {
@@ -321,24 +326,56 @@ std::string Explanations::why_gone(const Piece& removed, const Pieces& patched) 
       return fmt::format("the compiler has made {} of it", piece.name());
   }
   for (auto [at, end] = by_name_.equal_range(name); at != end; ++at) {
-    if (at->second->kind == Kind::function && at->second->first != 0)
-      return "still in the source, but inlined everywhere or not used";
+    if (at->second->kind != Kind::function) continue;
+    return at->second->first == 0 ? "the patch deletes it" : "still in the source, but inlined everywhere or not used";
   }
-  return "deleted, or not used any more";
+  return "not used any more";
 }
 
-std::vector<std::string> Explanations::left_out(const std::set<std::string, std::less<>>& told,
-                                                const std::string& unit) const {
+/// Whether a definition made by a macro, "DEFINE_MUTEX(lock)", is one of those names.
+static bool is_told(const std::string& name, const std::set<std::string, std::less<>>& told) {
+  if (told.count(name) != 0) return true;
+  const size_t open = name.find('('), end = name.find_first_of(",)", open);
+  return open != std::string::npos && end != std::string::npos &&
+         told.count(name.substr(open + 1, end - open - 1)) != 0;
+}
+
+std::vector<std::string> Explanations::left_out(const std::set<std::string, std::less<>>& told, const std::string& unit,
+                                                const Pieces& patched) const {
   std::vector<std::string> result;
   if (source_ == nullptr) return result;
   const std::string stem = unit.substr(0, unit.rfind('.')) + ".c";
   for (const SourceDefinition& d : *source_) {
     const bool shown = d.kind == Kind::function || d.kind == Kind::other;
     if (!shown || !is_changed(d) || d.name.empty() || d.first == 0 || !stem.ends_with(d.file)) continue;
-    if (named_.count(&d) != 0 || told.count(d.name) != 0) continue;
-    result.push_back(fmt::format("{} ({}{})", d.name, d.old_first == 0 ? "new, " : "", place_of(d)));
+    if (named_.count(&d) != 0 || is_told(d.name, told)) continue;
+    result.push_back(
+        fmt::format("{} ({}{}){}", d.name, d.old_first == 0 ? "new, " : "", place_of(d), why_left_out(d, patched)));
   }
   return result;
+}
+
+/// ": its compiled code is as before". Nothing where the objects do not tell.
+std::string Explanations::why_left_out(const SourceDefinition& d, const Pieces& patched) const {
+  std::vector<std::string> users;
+  for (const auto& [user, calls] : patched_.inlined) {
+    const bool inlines = std::any_of(calls.begin(), calls.end(), [&](const auto& call) { return call.name == d.name; });
+    if (inlines) users.push_back(user);
+  }
+  if (!users.empty()) return fmt::format(": inlined into {}", fmt::join(users, ", "));
+  const auto& all = patched.all();
+  const bool there = std::any_of(all.begin(), all.end(), [&](const Piece& piece) {
+    return piece.symbol != nullptr && plain_name(piece.name()) == d.name;
+  });
+  if (there && d.old_first != 0) return ": what is compiled of it is as before";
+  if (there) return ": nothing in the module refers to it";
+  // What the compiler folds leaves no trace in DWARF; the text still names it.
+  for (const SourceDefinition& user : *source_) {
+    const bool names = std::binary_search(user.words.begin(), user.words.end(), d.name);
+    if (names && &user != &d && user.first != 0 && !user.name.empty()) users.push_back(user.name);
+  }
+  if (!users.empty()) return fmt::format(": no code of its own; {} names it", fmt::join(users, ", "));
+  return d.kind == Kind::function ? ": not used" : "";
 }
 
 std::vector<std::string> Explanations::of_data(std::string_view name, const std::string& reason) const {
@@ -377,7 +414,9 @@ std::string Explanations::consequence(const std::string& code, const std::string
   const std::vector<Cause>& why = causes(symbol);
   if (why.empty()) return {};
   const SourceDefinition* definition = why.front().definition;
-  return definition == nullptr || definition->kind == Kind::type ? "; " + why.front().text : "";
+  const bool by_type = definition != nullptr ? definition->kind == Kind::type
+                                             : why.front().text.find("a type that changes") != std::string::npos;
+  return by_type ? why.front().text : "";
 }
 
 Findings Explanations::with_places(const Findings& findings) const {
@@ -387,7 +426,10 @@ Findings Explanations::with_places(const Findings& findings) const {
     if (finding.place.empty()) finding.place = place_of_type(finding);
     if (finding.place.empty()) finding.place = place_of_mention(symbol, finding.message);
     if (finding.place.empty() && !symbol.empty()) finding.place = place_of_symbol(symbol);
-    finding.message += consequence(finding.code, symbol);
+    if (const std::string reason = consequence(finding.code, symbol); !reason.empty()) {
+      finding.message += "; " + reason;
+      finding.hint = "this follows from the changed type: see to that first";
+    }
     result.add(std::move(finding));
   }
   return result;
@@ -423,7 +465,7 @@ std::vector<std::string> Explanations::chain(const Carried& piece,
   const std::vector<std::string> reasons = of_root(*root);
   // A part is read together with its function, and data with the functions beside it.
   const bool calls_for_place = piece.piece->kind == PieceKind::function && !is_cold_name(piece.piece->name());
-  const std::string place = calls_for_place && changes_.count(root->piece) != 0 ? changed_place(plain_name(name)) : "";
+  const std::string place = calls_for_place && changes_.count(root->piece) != 0 ? own_place(plain_name(name)) : "";
   if (!place.empty() && original_.functions.count(plain_name(name)) != 0)
     result[0] += fmt::format(", which {} changes", place);
   for (const std::string& reason : reasons) result.push_back(fmt::format("{}: {}", name, reason));

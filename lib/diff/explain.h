@@ -53,9 +53,10 @@ class Explanations {
   /// Why a function of the original is not in the patched object.
   std::string why_gone(const Piece& removed, const Pieces& patched) const;
 
-  /// Changed functions and variables of `unit`'s own source file that no explanation so far names, but for those in
-  /// `told`: "nintendo_hid_suspend (new, drivers/hid/hid-nintendo.c:2366-2383)".
-  std::vector<std::string> left_out(const std::set<std::string, std::less<>>& told, const std::string& unit) const;
+  /// Changed functions and variables of `unit`'s own source file that no explanation so far begins with, but for those
+  /// in `told`, and why: "helper (new, drivers/hid/hid-nintendo.c:2366-2383): inlined into probe".
+  std::vector<std::string> left_out(const std::set<std::string, std::less<>>& told, const std::string& unit,
+                                    const Pieces& patched) const;
 
   /// The findings, each with the place of its symbol: the lines that the patch changes in it or for it, or else where
   /// it stands. Places that are there already stay. What follows from a changed layout says so.
@@ -70,6 +71,8 @@ class Explanations {
   std::string place_of_type(const Finding& finding) const;
   std::string changed_place(const std::string& name) const;
   std::string place_of_symbol(const std::string& name) const;
+  std::string own_place(const std::string& name) const;
+  std::string why_left_out(const SourceDefinition& d, const Pieces& patched) const;
   std::string place_of_mention(const std::string& symbol, std::string_view message) const;
 
   const SourceChanges* source_;

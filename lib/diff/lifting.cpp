@@ -215,7 +215,8 @@ class Lifter {
     } else if (!is_constant_data(*change.original) || !is_constant_data(piece)) {
       refuse_data(change, "changed-data", "data of the running kernel", "",
                   "a livepatch replaces code only: use the new value in the code that reads it, or set it in a "
-                  "callback; --accept changed-data where the old value may stay");
+                  "livepatch callback (pre_patch, and back in post_unpatch); --accept changed-data where the old value "
+                  "may stay");
     } else {
       lift_data(change);
     }

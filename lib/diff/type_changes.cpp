@@ -188,6 +188,18 @@ class TypeCheck {
 
   static std::string hint_for(const LayoutComparison& type) {
     if (type.name.starts_with("enum")) return "add new enumerators behind the others";
+    const bool shared = std::all_of(type.changes.begin(), type.changes.end(), [](const LayoutChange& c) {
+      return c.kind == LayoutChange::Kind::added && !c.old_type.empty();
+    });
+    if (shared && type.old_size == type.new_size) {
+      return fmt::format(
+          "nothing moves, but objects that exist hold there what the old code put in: make the new code treat them "
+          "right, "
+          "convert them in a callback, or use a shadow variable (klp_shadow_alloc); --accept changed-layout:{} when "
+          "old "
+          "and new code use the place alike",
+          symbol_of(type));
+    }
     return fmt::format(
         "objects that exist keep the old layout: put new members into a shadow variable (klp_shadow_alloc), or into a "
         "hole; --accept changed-layout:{} when the new code never meets an old object",

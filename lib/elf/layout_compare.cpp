@@ -80,7 +80,8 @@ std::string LayoutChange::text() const {
       return fmt::format("member {} at {} points to another kind of function: {} instead of {}", member,
                          place(old_offset, bits), new_type, old_type);
     case Kind::added:
-      return fmt::format("new member {} at {}", member, place(new_offset, bits));
+      return fmt::format("new member {} at {}{}", member, place(new_offset, bits),
+                         old_type.empty() ? "" : fmt::format(", in the place of {}", old_type));
     case Kind::added_in_hole:
       return fmt::format("new member {} at {}, where nothing was", member, place(new_offset, bits));
     case Kind::removed:
@@ -281,10 +282,13 @@ void LayoutComparer::compare_members(LayoutComparison& result) {
   for (size_t i = 0; i < now.size(); ++i) {
     if (paired[i]) continue;
     const Flat& g = now[i];
-    const bool used = std::any_of(before.begin(), before.end(), [&](const Flat& f) { return f.overlaps(g); });
+    const auto used = std::find_if(before.begin(), before.end(), [&](const Flat& f) { return f.overlaps(g); });
     const bool inside = g.offset + g.size <= result.old_size * 8;
-    result.changes.push_back(
-        {used || !inside ? Kind::added : Kind::added_in_hole, g.name, 0, g.offset, 0, g.size, "", b_.text(g.type)});
+    // Where both have a member that stays where it is, they share the place: a union, and nothing moves.
+    const bool shares =
+        used != before.end() && by_name.count(used->name) != 0 && now[by_name.at(used->name)].offset == used->offset;
+    result.changes.push_back({used != before.end() || !inside ? Kind::added : Kind::added_in_hole, g.name, 0, g.offset,
+                              0, g.size, shares ? used->name : "", b_.text(g.type)});
   }
 }
 

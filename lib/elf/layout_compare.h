@@ -27,7 +27,7 @@ struct LayoutChange {
     bitfield,   ///< a bit-field now and not before, or the other way round
     bool_bit,   ///< the same, but a bool is now the bit that it had used alone: both understand each other's values
     prototype,  ///< a pointer to a function whose prototype changed
-    added,      ///< over bits that a member had, or behind the old end
+    added,      ///< over bits that a member had, or behind the old end; old_type names a member that shares its place
     added_in_hole,
     removed,
     renamed,     ///< another name at the same place: what live objects hold there may mean something else

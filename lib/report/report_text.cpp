@@ -45,19 +45,35 @@ class TextWriter {
                                                [&](const Finding& finding) { return finding.severity == severity; }));
   }
 
-  uint64_t count_functions(bool patched) const {
+  /// As write_unit() shows them.
+  uint64_t count_functions(std::string_view as) const {
     uint64_t n = 0;
     for (const ReportUnit& unit : report_.units) {
-      for (const ReportFunction& f : unit.functions) n += f.patched == patched && f.change != "removed" ? 1 : 0;
+      for (const ReportFunction& f : unit.functions) n += word(f) == as && !is_part(f) ? 1 : 0;
+    }
+    return n;
+  }
+
+  uint64_t count_variables(std::string_view as) const {
+    uint64_t n = 0;
+    for (const ReportUnit& unit : report_.units) {
+      for (const ReportData& d : unit.data) n += d.change != "bundled" && word(d) == as ? 1 : 0;
     }
     return n;
   }
 
   std::string summary() const {
     const std::string what = report_.module ? file_name(report_.module->file) : std::string("the patch");
-    std::string text = fmt::format("{} replaces {}", what, counted(count_functions(true), "function"));
-    if (const uint64_t carried = count_functions(false)) text += fmt::format(" and adds {}", with_thousands(carried));
-    return text;
+    std::vector<std::string> parts = {fmt::format("replaces {}", counted(count_functions("replaced"), "function"))};
+    for (const char* word : {"added", "copied"}) {
+      std::string counts;
+      if (const uint64_t functions = count_functions(word)) counts = counted(functions, "function");
+      if (const uint64_t variables = count_variables(word))
+        counts += fmt::format("{}{}", counts.empty() ? "" : " and ", counted(variables, "variable"));
+      if (!counts.empty())
+        parts.push_back(fmt::format("{} {}", word == std::string("added") ? "adds" : "copies", counts));
+    }
+    return fmt::format("{} {}", what, fmt::join(parts, ", "));
   }
 
   void write_outcome() {
@@ -102,17 +118,18 @@ class TextWriter {
                           counted(unit.klp_relocations, "reference"), unit.object);
     }
     write_entries("entries in kernel tables: ", unit.special_entries);
-    write_entries(fmt::format("static branches that test their keys, which {} has, at run time: ", unit.object),
-                  unit.tested_keys);
+    write_entries(
+        fmt::format("static branches whose keys are {}'s; the livepatch tests these keys itself: ", unit.object),
+        unit.tested_keys);
     write_entries(fmt::format("entries that wait until {} is loaded: ", unit.object), unit.deferred_entries);
     for (const std::string& note : unit.notes) out_ += wrapped("  ", note);
   }
 
   /// What the reader sees of a function: whether the kernel runs this one instead of its own (whatever the reason), or
-  /// it only comes along, or is not called by what is replaced any more. JSON tells changed, lifted, new and bundled
-  /// apart; here the reason beside the name does.
+  /// it only comes along (new, or as a copy for those that are replaced), or is not called by what is replaced any
+  /// more. JSON tells changed, lifted, new and bundled apart; here the reason beside the name does.
   static std::string_view word(const ReportFunction& f) {
-    return f.change == "removed" ? "unused" : f.patched ? "replaced" : "added";
+    return f.change == "removed" ? "unused" : f.patched ? "replaced" : f.change == "new" ? "added" : "copied";
   }
 
   static std::string_view word(const ReportData& d) {
@@ -160,7 +177,9 @@ class TextWriter {
   }
 
   /// A function and its unlikely part are one to the reader.
-  bool is_counted_only(const ReportFunction& f) const { return !verbose_ && !f.patched && f.name.ends_with(".cold"); }
+  bool is_counted_only(const ReportFunction& f) const { return !verbose_ && is_part(f); }
+
+  static bool is_part(const ReportFunction& f) { return !f.patched && f.name.ends_with(".cold"); }
 
   /// A changed header may be behind dozens of functions: one line says so, and their names follow.
   void write_group(const std::vector<const ReportFunction*>& functions) {

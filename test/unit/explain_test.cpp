@@ -218,6 +218,7 @@ TEST_CASE("a refusal that follows from a changed type says so", "[explain]") {
   const auto init = std::find_if(list.begin(), list.end(), [](const Finding& f) { return f.code == "init-code"; });
   REQUIRE(init != list.end());
   CHECK(init->message.ends_with("; unit.h:3 changes struct box, used here"));
+  CHECK(init->hint == "this follows from the changed type: see to that first");
 }
 
 TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]") {
@@ -227,6 +228,41 @@ TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]"
   REQUIRE(result.findings.list().size() == 1);
   CHECK(result.findings.list()[0].code == "missing-symbol");
   CHECK(result.findings.list()[0].place == "unit.c:7");
+}
+
+TEST_CASE("a changed variable is told with its member and both values", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int last(", "struct shelf shelf = { { 1 }, { 2, 3 }, 4 };\nint last(");
+  p.original_unit = p.unit;
+  SECTION("a number") {
+    p.edit(p.unit, "{ 2, 3 }", "{ 2, 7 }");
+    CHECK(p.run().findings.list().at(0).message.ends_with("content differs at +0x8 (.box.b: 7 instead of 3)"));
+  }
+  SECTION("an address that was not there") {
+    p.edit(p.unit, "struct shelf shelf", "struct ops { long pad; int (*f)(int); } ops = { 1 };\nstruct shelf shelf");
+    p.original_unit = p.unit;
+    p.edit(p.unit, "ops = { 1 }", "ops = { 1, user }");
+    CHECK(p.run().findings.list().at(0).message.ends_with("user instead of nothing at +0x8 (.f)"));
+  }
+}
+
+TEST_CASE("what changes in the source and is not carried has a reason", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "return printk(\"direct %d\", x);", "return printk(\"direct %d\", x + twice(x)) + (lock + 1);");
+  p.edit(p.unit, "int direct(",
+         "static int lock; void touch(void) { lock++; }\nstatic inline int thrice(int x)\n{\n\treturn x * 3;\n}\n"
+         "static inline int twice(int x)\n{\n\treturn thrice(x) * 2;\n}\nint unused(int x)\n{\n\treturn x;\n}\nint "
+         "direct(");
+  p.edit(p.unit, "return box->b;", "return (box->b);");
+  const auto left_out = p.run().left_out;
+  const auto has = [&](const std::string& text) {
+    return std::any_of(left_out.begin(), left_out.end(), [&](const std::string& l) { return l.find(text) != l.npos; });
+  };
+  INFO(Catch::StringMaker<std::vector<std::string>>::convert(left_out));
+  CHECK(has("thrice (new, unit.c:4-7): no code of its own; twice names it"));
+  CHECK(has("unused (new, unit.c:12-15): nothing in the module refers to it"));
+  CHECK(has("): what is compiled of it is as before"));
+  CHECK_FALSE(has("lock"));
 }
 
 TEST_CASE("a lifted function names the lines of what it is lifted for, and needs no source", "[explain]") {

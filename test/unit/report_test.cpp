@@ -113,7 +113,7 @@ TEST_CASE("JSON survives bytes that are no UTF-8, and missing parts", "[report]"
 
 TEST_CASE("text of a livepatch that was made", "[report]") {
   const std::string text = report_text(sample(), false);
-  CHECK(lines(text)[0] == "ok: livepatch-fix.ko replaces 1 function and adds 1");
+  CHECK(lines(text)[0] == "ok: livepatch-fix.ko replaces 1 function, adds 1 variable, copies 1 function");
   CHECK_THAT(text, Contains("out/livepatch-fix.ko, 34,120 bytes"));
   CHECK_THAT(text,
              Contains("identity: 12 of 13 functions, compiled from the unpatched source, equal the shipped vmlinux"));
@@ -151,8 +151,8 @@ TEST_CASE("the list says replaced and added, as the headline does", "[report]") 
   report.units[0].functions.push_back({"caller", "lifted", true, 0, 1, 1, "", 0, {"calls f, which changed"}});
   report.units[0].functions.push_back({"gone", "removed", false, 0, 1, 0, "", 0, {"no longer there"}});
   std::string text = report_text(report, false);
-  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions and adds 1\n"));
-  for (const char* line : {"  replaced  meminfo_proc_show ", "  added     show_val_kb ", "  unused    gone ",
+  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions, adds 1 variable, copies 1 function\n"));
+  for (const char* line : {"  replaced  meminfo_proc_show ", "  copied    show_val_kb ", "  unused    gone ",
                            "  added     counter ", " unchanged itself, but calls f, which changed\n"})
     CHECK_THAT(text, Contains(line));
   CHECK_THAT(text, Contains("Line numbers are those of the patched source"));

@@ -24,7 +24,7 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
   }
   for (const diff::DataReport& d : result.data)
     out.data.push_back({d.name, d.change, d.carried, d.section, d.size, d.because});
-  for (const std::string& left_out : result.left_out) out.notes.push_back("not in the module: " + left_out);
+  for (const std::string& left_out : result.left_out) out.notes.push_back("also changed in the source: " + left_out);
   for (const diff::PlanState& state : result.plan.states)
     out.notes.push_back(fmt::format("declares the system state {}, version {}", state.id, state.version));
   out.klp_relocations = result.klp_relocations;
