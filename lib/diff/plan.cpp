@@ -209,7 +209,7 @@ class Planner : PlanSections {
     planned.addend = arch_.addend_for(type, reference.offset, reference.bias);
     if (reference.kind == Reference::Kind::string) {
       planned.symbol = string_symbol();
-      strings_.push_back({reference, site.section, section(site.section).relocations.size()});
+      strings_.push_back({reference, site.section, site.offset});
     } else if (!bind(reference, site, planned)) {
       return;
     }

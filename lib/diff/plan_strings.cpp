@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "support/error.h"
 
@@ -33,9 +34,18 @@ void lay_out_strings(PatchObject& object, size_t section, const std::vector<Stri
     data.insert(data.end(), rest.begin(), rest.end());
     copied_to = end;
   }
+  std::map<size_t, std::unordered_map<uint64_t, PlanRelocation*>> by_offset;
+  for (const StringUse& use : uses) {
+    auto& waiting = by_offset[use.section];
+    if (!waiting.empty()) continue;
+    for (PlanRelocation& r : object.sections[use.section].relocations) waiting.emplace(r.offset, &r);
+  }
   for (const StringUse& use : uses) {
     const uint64_t place = places.at({use.reference.string_section->index, use.reference.string_start});
-    PlanRelocation& r = object.sections[use.section].relocations[use.relocation];
+    const auto found = by_offset[use.section].find(use.offset);
+    check(found != by_offset[use.section].end(), "{}+{:#x}: a reference to a string is gone",
+          object.sections[use.section].name, use.offset);
+    PlanRelocation& r = *found->second;
     r.addend = arch.addend_for(r.type, static_cast<int64_t>(place) + use.reference.offset, use.reference.bias);
   }
 }

@@ -12,7 +12,8 @@ namespace klp::diff {
 /// A relocation whose addend waits for the place of its string.
 struct StringUse {
   Reference reference;
-  size_t section = 0, relocation = 0;  ///< of the plan
+  size_t section = 0;   ///< of the plan
+  uint64_t offset = 0;  ///< of the relocation in it: others may be taken away before the end
 };
 
 /// Copies the strings of `uses` into the plan's section number `section`, and fills in the addends of `uses`. Strings

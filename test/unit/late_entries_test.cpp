@@ -144,6 +144,40 @@ TEST_CASE("a module's own static branch with a site of five bytes tests its key"
   }
 }
 
+TEST_CASE("references behind a site that loses its own keep their strings") {
+  EngineUnit unit("other.c");
+  unit.object = "ext4";
+  unit.sizes.structs = {{"jump_entry", 16}};
+  for (ObjectFixture* f : {&unit.original, &unit.patched}) {
+    const int body = f == &unit.original ? 0x31 : 0x33;
+    unit.traced(*f, "f", {body, 0xc0, 0x90, 0xe9, 0, 0, 0, 0})
+        .refers(9, test::kRPlt32, "f.cold", -4)
+        .uses_string("one")
+        .uses_string("two");
+    f->function("f.cold", {0x0f, 0x0b});
+    f->data("fast_path", 16).global();
+    f->table("__jump_table", std::vector<std::byte>(16))
+        .refers(0, test::kRPc32, "f", 8)
+        .refers(4, test::kRPc32, "f.cold", 0)
+        .refers(8, test::kRPc64, "fast_path", 8 + 2);
+  }
+  const UnitResult result = unit.run();
+  REQUIRE(findings(result).empty());
+  CHECK(result.tested_keys.size() == 1);
+  std::vector<std::string> strings;
+  for (const PlanSection& text : result.plan.sections) {
+    if (text.name != ".text.f") continue;
+    for (const PlanRelocation& r : text.relocations) {
+      if (r.target != PlanRelocation::Target::symbol) continue;
+      const PlanSymbol& symbol = result.plan.symbols[r.symbol];
+      const PlanSection& target = result.plan.sections[symbol.section];
+      if (target.name == ".rodata.klp_str")
+        strings.emplace_back(reinterpret_cast<const char*>(target.data.data()) + r.addend);
+    }
+  }
+  CHECK(strings == std::vector<std::string>{"one", "two"});
+}
+
 TEST_CASE("a module's own static branch with a short site is refused: the new code could not follow its key") {
   const UnitResult result = ModuleUnit("fast_path").run();
   const Finding finding = only_finding(result);
