@@ -1,5 +1,7 @@
 #include "diff/livepatch_module.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "elf/relocation_name.h"
@@ -21,6 +23,21 @@ std::string target_text(const PatchObject& object, const PlanRelocation& r) {
 }
 
 }  // namespace
+
+bool has_late_references(const PatchObject& object) {
+  return std::any_of(object.sections.begin(), object.sections.end(), [](const PlanSection& section) {
+    return std::any_of(section.relocations.begin(), section.relocations.end(), [](const PlanRelocation& r) {
+      return r.target == PlanRelocation::Target::klp && r.klp.patched_object != "vmlinux" &&
+             r.klp.symbol_object != "vmlinux";
+    });
+  });
+}
+
+bool may_refuse_module(const PatchObject& object) {
+  return object.object != "vmlinux" && std::any_of(object.callbacks.begin(), object.callbacks.end(), [](const auto& c) {
+           return c.kind == elf::CallbackKind::pre_patch;
+         });
+}
 
 std::string dump(const PatchObject& object) {
   std::string text = fmt::format("unit {} object {}\n", object.unit, object.object);

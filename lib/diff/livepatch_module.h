@@ -93,6 +93,11 @@ struct PatchObject {
   bool escapes = false;                 ///< live objects keep addresses of the module: it must not be unloaded
 };
 
+/// Whether there are references that the livepatch core fills in when a patched module comes; and whether a callback
+/// may then refuse that module.
+bool has_late_references(const PatchObject& object);
+bool may_refuse_module(const PatchObject& object);
+
 /// Stable text, one line a fact, for --plan, golden tests and reviewers.
 std::string dump(const PatchObject& object);
 

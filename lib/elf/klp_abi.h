@@ -64,9 +64,12 @@ inline constexpr uint64_t kStatesEntrySize = 16;
 inline constexpr std::string_view kConstantsSection = ".klp_diff.constants";
 inline constexpr uint64_t kConstantsEntrySize = 32;
 
-/// The function of lib/runtime that writes them. It is linked where there are any, and has the only klp reference that
-/// is in no plan.
+/// The functions of lib/runtime with klp references of their own, which are in no plan: the one that writes run-time
+/// constants is linked where there are any; the one that clears references into a patched module when that goes, or is
+/// refused, where there are such references and the kernel leaves them. Which ones these are is in the sections
+/// .klp.rela.MODULE.*.
 inline constexpr std::string_view kConstantsWriter = "klp_diff_write_constants";
+inline constexpr std::string_view kSitesClearer = "klp_diff_clear_sites";
 
 /// What lib/runtime defines for the code of patches.
 inline constexpr std::string_view kRuntimePatch = "klp_diff_patch";

@@ -17,8 +17,8 @@ namespace {
 
 constexpr size_t kLongestName = 55;  // MODULE_NAME_LEN is 56 with the NUL
 
-constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime_constants.c", "klp_runtime.h",
-                                           "klp_runtime_begin.S", "klp_runtime_end.S"};
+constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime_constants.c", "klp_runtime_sites.c",
+                                           "klp_runtime.h", "klp_runtime_begin.S",     "klp_runtime_end.S"};
 
 /// make M=directory, with no debug information and nothing of the directory's path in what is compiled there.
 RunResult run_kbuild(const Kernel& kernel, const fs::path& directory, const std::vector<std::string>& targets) {
@@ -110,13 +110,15 @@ std::string assembler_string(const std::string& text) {
   return '"' + result + '"';
 }
 
-/// The part of the module that is its own: klp_diff_replace, klp_diff_pinned and .modinfo.
+/// The part of the module that is its own: klp_diff_replace, ..._clear_when_gone, ..._pinned and .modinfo.
 std::string settings_source(const ModuleLink& link) {
   std::string text = "\t.section .modinfo, \"a\", %progbits\n";
   for (const auto& [key, value] : link.modinfo)
     text += fmt::format("\t.asciz {}\n", assembler_string(key + "=" + value));
   text += "\t.section .rodata, \"a\", %progbits\n";
-  for (const auto& [name, value] : {std::pair{"klp_diff_replace", link.replace}, {"klp_diff_pinned", link.pinned}}) {
+  for (const auto& [name, value] : {std::pair{"klp_diff_replace", link.replace},
+                                    {"klp_diff_clear_when_gone", link.kernel_leaves_references},
+                                    {"klp_diff_pinned", link.pinned}}) {
     text += fmt::format("\t.globl {0}\n\t.type {0}, %object\n\t.size {0}, 1\n{0}:\n\t.byte {1}\n", name, value ? 1 : 0);
   }
   text += "\t.section .note.GNU-stack, \"\", %progbits\n";
@@ -142,6 +144,7 @@ bool has_runtime_constants(const Kernel& kernel) {
 std::vector<std::string> runtime_names(const Kernel& kernel) {
   std::vector<std::string> names = {"klp_runtime_begin.o", "klp_runtime.o"};
   if (has_runtime_constants(kernel)) names.emplace_back("klp_runtime_constants.o");
+  if (kernel.arch == "x86_64") names.emplace_back("klp_runtime_sites.o");
   names.emplace_back("klp_runtime_end.o");
   return names;
 }
@@ -162,6 +165,10 @@ void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::pa
 
 }  // namespace
 
+bool leaves_references(const elf::SymbolIndex& vmlinux) {
+  return vmlinux.maybe_global("clear_relocate_add") == nullptr;
+}
+
 fs::path runtime_directory() {
   std::error_code error;
   const fs::path installed = fs::read_symlink("/proc/self/exe", error).parent_path() / "../share/klp-diff/runtime";
@@ -173,7 +180,7 @@ RuntimeObjects runtime_objects(const Kernel& kernel) {
   const fs::path sources = runtime_directory();
   const fs::path kept = kernel.cache / "runtime" / runtime_key(kernel, sources);
   const RuntimeObjects objects{kept / "klp_runtime_begin.o", kept / "klp_runtime.o", kept / "klp_runtime_constants.o",
-                               kept / "klp_runtime_end.o"};
+                               kept / "klp_runtime_sites.o", kept / "klp_runtime_end.o"};
   std::error_code error;
   if (fs::exists(objects.end, error)) return objects;
   fs::create_directories(kernel.cache / "runtime", error);
@@ -204,6 +211,10 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
     check(has_runtime_constants(kernel), "{}: run-time constants in a kernel whose source has none", link.name);
     place_object(runtime.constants, directory / "klp_runtime_constants.o");
     parts += " klp_runtime_constants.o";
+  }
+  if (link.late_references && (link.kernel_leaves_references || link.may_refuse_modules)) {
+    place_object(runtime.sites, directory / "klp_runtime_sites.o");
+    parts += " klp_runtime_sites.o";
   }
   place_object(runtime.end, directory / "klp_runtime_end.o");
   write_file_atomically(directory / "klp_settings.s", settings_source(link));

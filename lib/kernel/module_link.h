@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "elf/symbol_index.h"
 #include "kernel/kernel.h"
 
 namespace klp::kernel {
@@ -16,6 +17,9 @@ struct ModuleLink {
   std::vector<std::filesystem::path> objects;       ///< patch objects, in link order
   bool replace = true;                              ///< klp_patch.replace
   bool constants = false;                           ///< patch objects have run-time constants to be written
+  bool late_references = false;                     ///< patch objects refer to modules that they patch
+  bool may_refuse_modules = false;                  ///< and have pre_patch callbacks for such modules
+  bool kernel_leaves_references = false;            ///< as leaves_references() says
   std::set<std::string> dead_branches;              ///< functions with code that is meant to be out of reach
   bool pinned = false;                              ///< the module stays loaded for good
   std::multimap<std::string, std::string> modinfo;  ///< further .modinfo entries; no newline in them
@@ -27,15 +31,20 @@ struct ModuleLink {
 /// warning or error of modpost (undefined symbols) with its lines; a name or modinfo entry that cannot be.
 std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link);
 
+/// Whether a kernel of which these are the symbols leaves what livepatch wrote for a patched module when that goes, and
+/// then refuses its return: x86_64 before 6.3, which has no clear_relocate_add (arch/x86/kernel/module.c).
+bool leaves_references(const elf::SymbolIndex& vmlinux);
+
 /// Where lib/runtime lies: the sources that every module is linked with, and in include/ and include_after/ the headers
 /// for patch authors.
 std::filesystem::path runtime_directory();
 
 /// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, the writer of
-/// run-time constants (made only for a kernel that has such constants), end.
-/// link_module() calls this; calling it early, in parallel with the compilation of units, hides its time.
+/// run-time constants (made only for a kernel that has such constants), what clears references into patched modules
+/// (for x86_64), end. link_module() calls this; calling it early, in parallel with the compilation of units, hides its
+/// time.
 struct RuntimeObjects {
-  std::filesystem::path begin, code, constants, end;
+  std::filesystem::path begin, code, constants, sites, end;
 };
 RuntimeObjects runtime_objects(const Kernel& kernel);
 

@@ -110,8 +110,14 @@ static void __init collect_states(void)
 	}
 }
 
+/* There only in modules that klp_runtime_sites.o is linked into. */
+extern int klp_diff_wrap_callbacks(struct klp_object *objects) __weak;
+extern void klp_diff_unwrap_callbacks(void) __weak;
+
 static void free_arrays(void)
 {
+	if (klp_diff_unwrap_callbacks)
+		klp_diff_unwrap_callbacks();
 	kfree(klp_diff_states);
 	kfree(klp_diff_funcs);
 	kfree(klp_diff_objects);
@@ -153,6 +159,8 @@ static int __init make_arrays(void)
 		err = collect_callbacks(&klp_diff_objects[i]);
 	}
 	collect_states();
+	if (!err && klp_diff_wrap_callbacks)
+		err = klp_diff_wrap_callbacks(klp_diff_objects);
 	return err;
 }
 

@@ -7,8 +7,8 @@
  * entries of all patch objects. klp_runtime.o reads the tables when the module is loaded and registers them with the
  * kernel's livepatch core.
  *
- * klp_diff_replace and klp_diff_pinned are defined once, by a small object that is made for each module. klp_diff_patch is for patch authors
- * (include/klp-diff.h).
+ * klp_diff_replace, klp_diff_clear_when_gone and klp_diff_pinned are defined once, by a small object that is made for each
+ * module. klp_diff_patch is for patch authors (include/klp-diff.h).
  */
 #ifndef KLP_RUNTIME_H
 #define KLP_RUNTIME_H
@@ -61,10 +61,26 @@ extern const struct klp_diff_constant klp_diff_constants_begin[], klp_diff_const
  */
 int klp_diff_write_constants(void);
 
+struct klp_object;
+
+/*
+ * Takes the pre_patch and post_unpatch callbacks of all modules' objects, the array of which ends with an empty element,
+ * calls the author's from there, and zeroes what the livepatch core has written into this module for an object whose
+ * module is not going to live: 0, or -ENOMEM. To be undone when the objects are gone. klp_runtime_sites.o, which defines
+ * these, is linked where the livepatch refers to patched modules and the kernel may leave such references.
+ */
+int klp_diff_wrap_callbacks(struct klp_object *objects);
+void klp_diff_unwrap_callbacks(void);
+/* The part of it with klp references: zeroes them all, for that module. */
+void klp_diff_clear_sites(const char *object);
+
 extern struct klp_patch klp_diff_patch;
 
 /* 1: this module takes the place of all that were loaded before it (atomic replace). */
 extern const unsigned char klp_diff_replace;
+
+/* 1: the kernel leaves what it has written into this module for a patched module that goes. */
+extern const unsigned char klp_diff_clear_when_gone;
 
 /* 1: the patch stores addresses of this module in objects of the kernel, so the module must never be unloaded. */
 extern const unsigned char klp_diff_pinned;

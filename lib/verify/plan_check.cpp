@@ -115,17 +115,19 @@ class PlanCheck {
         return c.variable.target == diff::PlanRelocation::Target::klp;
       }));
     }
-    planned += writer_references();
+    planned += references_of(elf::kConstantsWriter) + references_of(elf::kSitesClearer);
     check(planned == klp_total_, "{} klp relocations, planned were {}", klp_total_, planned);
   }
 
-  /// The klp relocations of lib/runtime's own code: only that of its writer of run-time constants has any.
-  size_t writer_references() const {
+  /// The klp relocations of a function of lib/runtime.
+  size_t references_of(std::string_view function) const {
     size_t result = 0;
-    for (const elf::Symbol* writer : module_.symbols_named(elf::kConstantsWriter)) {
-      if (!writer->is_defined() || writer->bind != elf::kStbGlobal) continue;
-      for (const elf::Relocation& r : writer->section->relocations)
-        result += r.symbol->place == elf::SymbolPlace::livepatch && r.symbol->name == kWriterCalls ? 1 : 0;
+    for (const elf::Symbol* symbol : module_.symbols_named(function)) {
+      if (!symbol->is_defined() || symbol->bind != elf::kStbGlobal) continue;
+      for (const elf::Relocation& r : symbol->section->relocations) {
+        const bool inside = r.offset >= symbol->value && r.offset - symbol->value < symbol->size;
+        result += inside && r.symbol->place == elf::SymbolPlace::livepatch ? 1 : 0;
+      }
     }
     return result;
   }
@@ -203,7 +205,8 @@ class PlanCheck {
     }
     check(planned == there, "the table of run-time constants has {} entries that are not the {} planned ones",
           there.size(), planned.size());
-    check(planned.empty() || writer_references() != 0, "nothing in the module writes its run-time constants");
+    check(planned.empty() || references_of(elf::kConstantsWriter) != 0,
+          "nothing in the module writes its run-time constants");
   }
 
   static const elf::Relocation* field(const elf::Section& s, uint64_t offset) {
@@ -237,8 +240,6 @@ class PlanCheck {
     }
     return "?";
   }
-
-  static constexpr std::string_view kWriterCalls = ".klp.sym.vmlinux.text_poke_copy,0";
 
   const elf::ElfObject& module_;
   const std::vector<diff::PatchObject>& plan_;

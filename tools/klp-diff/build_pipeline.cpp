@@ -172,6 +172,7 @@ class Build {
     if (!source_->find_pairs(kernel_, index, directory.path(), clock_, pairs, findings_))
       return finish(report::Outcome::refused);
     const std::unique_ptr<Shipped> binaries = shipped.get();
+    leaves_references_ = kernel::leaves_references(binaries->vmlinux());
     if (source_->reaches_further()) look_further(pairs, index, *binaries);
     clock_.begin("diff");
     analyse_units(pairs, index, *binaries);
@@ -345,6 +346,9 @@ class Build {
     link.pinned = std::any_of(plans_.begin(), plans_.end(), [](const diff::PatchObject& plan) { return plan.escapes; });
     link.constants = std::any_of(plans_.begin(), plans_.end(),
                                  [](const diff::PatchObject& plan) { return !plan.constants.empty(); });
+    link.late_references = std::any_of(plans_.begin(), plans_.end(), diff::has_late_references);
+    link.may_refuse_modules = std::any_of(plans_.begin(), plans_.end(), diff::may_refuse_module);
+    link.kernel_leaves_references = leaves_references_;
     link.directory = directory;
     add_modinfo(link);
     for (const diff::PatchObject& plan : plans_) {
@@ -403,7 +407,7 @@ class Build {
   std::string name_;
   kernel::Kernel kernel_;
   std::unique_ptr<ShippedTypes> shipped_types_;
-  bool dependants_covered_ = false;
+  bool dependants_covered_ = false, leaves_references_ = false;
   Findings findings_;
   std::vector<diff::PatchObject> plans_;
   BuildResult result_;
