@@ -54,8 +54,7 @@ class Arch {
   /// holds is what the code refers to. 0 for any other section.
   virtual uint64_t slot_size(const elf::Section& section) const = 0;
 
-  /// Whether a relocation stands for loading what such an entry holds; else it means the entry itself.
-  virtual bool loads_slot(uint32_t type) const = 0;
+  virtual bool loads_slot(uint32_t type) const = 0;  ///< what such an entry holds is meant, not the entry itself
 
   /// Whether what has no name in a writable section is the compiler's constants, which nobody writes.
   virtual bool unnamed_is_constant(std::string_view section) const = 0;
@@ -83,8 +82,7 @@ class Arch {
   enum class Leaving { fine, lacks_nop, tail_call };
   virtual Leaving leaving(std::span<const std::byte> code, uint64_t branch, std::string_view callee) const = 0;
 
-  /// Whether ftrace can redirect the function.
-  virtual bool has_ftrace_site(const FunctionCode& function) const = 0;
+  virtual bool has_ftrace_site(const FunctionCode& function) const = 0;  ///< ftrace can redirect the function
 
   /// Whether a relocation stands for an ftrace call that was turned into a NOP at build time (recordmcount,
   /// -mnop-mcount). The module loader expects the call: the plan writes `call` in front of the field, which then has
@@ -109,8 +107,9 @@ class Arch {
   /// taken while its key is off. Nothing when the site has no room for a jump.
   virtual std::optional<KeyTestCode> key_test(std::span<const std::byte> code, bool taken_when_off) const = 0;
 
-  /// The special tables this architecture's kernels have, up to 6.12.
-  virtual const std::vector<TableSpec>& tables() const = 0;
+  /// A jump of five bytes, of which 1 to 4 are the distance from its end, then NOPs up to `size`. Empty: there is none.
+  virtual std::vector<std::byte> jump_away(uint64_t size) const = 0;
+  virtual const std::vector<TableSpec>& tables() const = 0;  ///< those that its kernels have, up to 6.12
   virtual IndirectEntry indirect_entry() const = 0;
 };
 

@@ -41,7 +41,7 @@ std::optional<KeyTest> key_test(const TableEntry& entry, const Piece& function, 
   return test;
 }
 
-PlacedKeyTest place(const KeyTest& test, PlanSection& text, PlanSymbol& function) {
+AppendedCode place(const KeyTest& test, PlanSection& text, PlanSymbol& function) {
   const arch::KeyTestCode& code = test.code;
   const uint64_t site = function.value + test.site, start = text.data.size();
   check(site + code.jump.size() <= function.value + function.size && start == function.value + function.size,

@@ -25,13 +25,13 @@ struct KeyTest {
 /// is shorter than a jump of five bytes).
 std::optional<KeyTest> key_test(const TableEntry& entry, const Piece& function, const Pieces& patched);
 
-/// Where a test went, by offsets from its function's start.
-struct PlacedKeyTest {
+/// Where code that belongs to a site went, by offsets from its function's start.
+struct AppendedCode {
   uint64_t site = 0, start = 0, end = 0;
 };
 
 /// Turns the site into a jump and appends the test to the function, which grows; relocations of the old site are
 /// removed, those of the new code are the caller's to add.
-PlacedKeyTest place(const KeyTest& test, PlanSection& text, PlanSymbol& function);
+AppendedCode place(const KeyTest& test, PlanSection& text, PlanSymbol& function);
 
 }  // namespace klp::diff

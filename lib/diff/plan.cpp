@@ -7,6 +7,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "diff/detours.h"
 #include "diff/key_tests.h"
 #include "diff/late_entries.h"
 #include "diff/plan_outside.h"
@@ -102,7 +103,9 @@ class Planner : PlanSections {
     const PlanSymbol& own = object_.symbols[symbols_.at(&piece)];
     const size_t index = own.section;
     const uint64_t start = own.value;
-    const auto ranges = rewritten_ranges(piece, *in_.tables, *in_.patched);
+    auto ranges = rewritten_ranges(piece, *in_.tables, *in_.patched);
+    for (const Detour& d : site_detours(piece, detour_context()))
+      std::erase_if(ranges, [&](const auto& range) { return range.first == d.start; });
     if (piece.section->name.starts_with(".data..percpu") && !in_.patched->relocations(piece).empty()) {
       refuse({&piece, index, 0}, "unsupported-section",
              "a new per-cpu variable is initialised with an address, which the module loader does not fill in "
@@ -318,27 +321,37 @@ class Planner : PlanSections {
 
   // --- tables ---
 
+  DetourContext detour_context() const { return {in_.patched, in_.tables, in_.policy}; }
+
   void add_tables(const Piece& function) {
-    key_tests_.clear();
+    const size_t symbol = symbols_.at(&function);
+    appended_.clear();
+    for (const Detour& d : site_detours(function, detour_context())) {
+      const PlanSymbol& own = object_.symbols[symbol];
+      appended_.push_back(place(d, *this, own.section, own.value + d.start, symbol));
+    }
     for (const TableEntry& entry : in_.tables->of(&function)) add_entry(function, entry);
-    add_ranges(*function.section, function.offset, function.size, symbols_.at(&function), 0, key_tests_);
+    add_ranges(*function.section, function.offset, function.size, symbol, 0, appended_);
   }
 
-  /// What holds in [start, start + size) of a code section, said for its copy at `symbol` + `at`. A test that is jumped
-  /// to has what its site has.
+  /// What holds in [start, start + size) of a code section, said for its copy at `symbol` + `at`. Code behind it has
+  /// what the site has that jumps there.
   void add_ranges(const elf::Section& code, uint64_t start, uint64_t size, size_t symbol, uint64_t at,
-                  const std::vector<PlacedKeyTest>& tests = {}) {
+                  const std::vector<AppendedCode>& appended = {}) {
     const auto ranges = in_.tables->ranges(code, start, start + size);
     if (ranges.empty()) return;
-    for (const TableEntry& entry : ranges)
-      add_range(entry, symbol, at + static_cast<uint64_t>(entry.owner_offset), true);
-    for (const PlacedKeyTest& test : tests) {
+    const auto add_range = [&](const TableEntry& entry, uint64_t offset, bool state) {
+      PlanSections::add_range(in_.patched->object(), entry, symbol, offset, state);
+      ++result_.special_entries[std::string(entry.section->name)];
+    };
+    for (const TableEntry& entry : ranges) add_range(entry, at + static_cast<uint64_t>(entry.owner_offset), true);
+    for (const AppendedCode& test : appended) {
       const auto behind = std::find_if(ranges.begin() + 1, ranges.end(), [&](const TableEntry& entry) {
         return entry.owner_offset > static_cast<int64_t>(test.site);
       });
-      add_range(*std::prev(behind), symbol, test.start, true);
+      add_range(*std::prev(behind), test.start, true);
     }
-    add_range(ranges.back(), symbol, tests.empty() ? at + size : tests.back().end, false);
+    add_range(ranges.back(), appended.empty() ? at + size : appended.back().end, false);
   }
 
   /// Copies an entry and pads it: the last one of a table may lack its padding (.parainstructions).
@@ -389,8 +402,8 @@ class Planner : PlanSections {
     KeyTest test = *key_test(entry, function, *in_.patched);
     PlanSymbol& symbol = object_.symbols[symbols_.at(&function)];
     const size_t index = symbol.section;
-    key_tests_.push_back(place(test, section(index), symbol));
-    const uint64_t start = symbol.value + key_tests_.back().start;
+    appended_.push_back(place(test, section(index), symbol));
+    const uint64_t start = symbol.value + appended_.back().start;
     ++result_.tested_keys[std::string(entry.section->name)];
     test.key.bias = test.code.key_to_pc;
     test.taken.bias = sizeof(uint32_t);
@@ -408,11 +421,16 @@ class Planner : PlanSections {
     if (fragment.size > 0) {
       const size_t code = table_section(*fragment.piece->section);
       at = append(code, fragment.piece->data().subspan(fragment.start, fragment.size));
-      symbol = section_symbol(code);
+      const auto detour = replacement_detour(entry, fragment, function, detour_context());
       for (const elf::Relocation* inner : relocations_of(*in_.patched, fragment)) {
         const uint64_t offset = at + (inner->offset - fragment.piece->offset - fragment.start);
-        relocate(*inner, {&function, code, offset, false, fragment.copied_at_load});
+        relocate(*inner, {&function, code, offset, false, fragment.copied_at_load && !detour});
       }
+      if (detour) {
+        appended_.push_back(place(*detour, *this, code, at, symbol));
+        section(index).data[start + entry.layout->replacement->second] = kJumpSize;
+      }
+      symbol = section_symbol(code);
     }
     for (const elf::Relocation* r : relocations_of(entry)) {
       const uint64_t field = r->offset - entry.offset;
@@ -454,29 +472,6 @@ class Planner : PlanSections {
     }
   }
 
-  /// One record of a table of ranges, saying what holds from `symbol` + `offset` on. Without `state` it marks the
-  /// end: all zeros mean "unknown", which is what objtool writes behind the last instruction of a section.
-  void add_range(const TableEntry& entry, size_t symbol, uint64_t offset, bool state) {
-    const elf::Section* parallel = in_.patched->object().maybe_section(entry.spec->parallel);
-    const uint64_t number = entry.offset / entry.size;
-    const uint64_t size = entry.spec->parallel_size;
-    check(parallel != nullptr && (number + 1) * size <= parallel->data.size(), "{}: no record for entry {}",
-          entry.spec->parallel, number);
-    const size_t index = table_section(*entry.section);
-    const uint64_t start = append(index, std::vector<std::byte>(entry.size));
-    append(table_section(*parallel),
-           state ? parallel->data.subspan(number * size, size) : std::span<const std::byte>(kEndMark, size));
-    ++result_.special_entries[std::string(entry.section->name)];
-    PlanRelocation planned;
-    planned.offset = start;
-    planned.type = arch_.relative_type();
-    planned.symbol = symbol;
-    planned.addend = static_cast<int64_t>(offset);
-    section(index).relocations.push_back(planned);
-  }
-
-  static constexpr std::byte kEndMark[16] = {};
-
   const PlanInput& in_;
   Findings& findings_;
   PlanResult result_;
@@ -485,7 +480,7 @@ class Planner : PlanSections {
   size_t slot_section_ = SIZE_MAX;
   std::map<std::tuple<const elf::Relocation*, PlanRelocation::Target, size_t>, uint64_t> slots_;
   std::set<std::string> told_, silent_tracepoints_;
-  std::vector<PlacedKeyTest> key_tests_;  ///< of the function whose tables are being added
+  std::vector<AppendedCode> appended_;  ///< to the function whose tables are being added
 };
 
 }  // namespace

@@ -55,6 +55,34 @@ uint64_t PlanSections::append(size_t index, std::span<const std::byte> bytes) {
   return start;
 }
 
+void PlanSections::add_jump(size_t index, uint64_t offset, size_t to, uint64_t target) {
+  PlanRelocation planned;
+  planned.offset = offset;
+  planned.type = arch_.relative_type();
+  planned.symbol = section_symbol(to);
+  planned.addend = arch_.addend_for(planned.type, static_cast<int64_t>(target), sizeof(uint32_t));
+  section(index).relocations.push_back(std::move(planned));
+}
+
+void PlanSections::add_range(const elf::ElfObject& object, const TableEntry& entry, size_t symbol, uint64_t offset,
+                             bool state) {
+  static constexpr std::byte kEndMark[16] = {};
+  const elf::Section* parallel = object.maybe_section(entry.spec->parallel);
+  const uint64_t number = entry.offset / entry.size, size = entry.spec->parallel_size;
+  check(parallel != nullptr && (number + 1) * size <= parallel->data.size(), "{}: no record for entry {}",
+        entry.spec->parallel, number);
+  const size_t index = table_section(*entry.section);
+  const uint64_t start = append(index, std::vector<std::byte>(entry.size));
+  append(table_section(*parallel),
+         state ? parallel->data.subspan(number * size, size) : std::span<const std::byte>(kEndMark, size));
+  PlanRelocation planned;
+  planned.offset = start;
+  planned.type = arch_.relative_type();
+  planned.symbol = symbol;
+  planned.addend = static_cast<int64_t>(offset);
+  section(index).relocations.push_back(planned);
+}
+
 void PlanSections::clear_field(size_t index, uint64_t offset, const elf::Relocation& r) {
   auto& data = section(index).data;
   const arch::FieldKind kind = arch_.field_kind(r);

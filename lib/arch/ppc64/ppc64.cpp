@@ -243,6 +243,8 @@ class Ppc64 : public Arch {
   std::span<const std::byte> branch_placeholder(std::span<const std::byte>, int64_t) const override { return {}; }
 
   // A branch of four bytes leaves neither a free register nor a free condition field for a test.
+  std::vector<std::byte> jump_away(uint64_t) const override { return {}; }
+
   std::optional<KeyTestCode> key_test(std::span<const std::byte>, bool) const override { return std::nullopt; }
 
   IndirectEntry indirect_entry() const override { return {}; }

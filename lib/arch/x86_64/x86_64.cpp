@@ -244,6 +244,13 @@ class X86_64 : public Arch {
 
   IndirectEntry indirect_entry() const override { return {kEndbr64, ".ibt_endbr_seal"}; }
 
+  std::vector<std::byte> jump_away(uint64_t size) const override {
+    std::vector<std::byte> code = bytes({0xe9, 0, 0, 0, 0});
+    if (size < code.size()) return {};
+    code.resize(size, std::byte{0x90});
+    return code;
+  }
+
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;
