@@ -34,42 +34,14 @@ vm::LivepatchCheck reading_version() {
   return check;
 }
 
-std::string copied_in(const Livepatch& livepatch) {
-  Suite::get().machine().copy_in(livepatch.file);
-  return "/" + livepatch.file.filename().string();
-}
-
-/// Loads a livepatch and waits until it is in force.
-void load(const Livepatch& livepatch) {
-  vm::Vm& machine = Suite::get().machine();
-  const auto said =
-      machine.run(fmt::format("insmod {} && for i in $(seq 600); do [ $(cat /sys/kernel/livepatch/{}/transition) = 0 ] "
-                              "&& exit 0; usleep 50000; "
-                              "done; exit 1",
-                              copied_in(livepatch), livepatch.name));
-  INFO(said.output << machine.console_tail());
-  REQUIRE(said.status == 0);
-}
-
-void disable_and_unload(const std::string& name) {
-  vm::Vm& machine = Suite::get().machine();
-  const auto said =
-      machine.run(fmt::format("echo 0 >/sys/kernel/livepatch/{0}/enabled; for i in $(seq 600); do rmmod {0} "
-                              "2>/dev/null && exit 0; usleep 50000; "
-                              "done; exit 1",
-                              name));
-  INFO(machine.console_tail());
-  REQUIRE(said.status == 0);
-}
-
 /// The kernel's words when it refuses to load a livepatch; the present state of things must not change.
 std::string refused(const Livepatch& livepatch) {
   vm::Vm& machine = Suite::get().machine();
   const std::string state = "ls /sys/kernel/livepatch; cat /proc/version; grep -c . /proc/modules";
   const std::string before = machine.run(state).output;
-  const std::string file = copied_in(livepatch);
+  machine.copy_in(livepatch.file);
   machine.new_kernel_messages();
-  CHECK(machine.run("insmod " + file).status != 0);
+  CHECK(machine.run("insmod /" + livepatch.file.filename().string()).status != 0);
   const std::string messages = machine.new_kernel_messages();
   INFO(messages);
   CHECK(machine.run(state).output == before);

@@ -8,21 +8,25 @@
 
 namespace klp::test {
 
+/// Builds modules/NAME.c as distributions do, once; `uses`: a test module that was built before and exports what this
+/// one needs. It is what the guest loads.
+fs::path test_module(const std::string& name, const std::string& uses = {});
+
 class ModulePair {
  public:
-  /// Builds modules/NAME.c as distributions do (it is what the guest loads), then again, and with modules/PATCH.patch,
-  /// with a section for each function and variable.
+  /// Builds the test module, once more with a section for each function and variable, and so with modules/PATCH.patch,
+  /// for which the headers for patch authors are there.
   ModulePair(const std::string& name, const std::string& patch);
 
   /// The module to load into the guest.
   const fs::path& module() const { return module_; }
 
-  /// Compares the pair and links the livepatch. Fails the test when the engine refuses.
-  std::unique_ptr<Livepatch> livepatch() const;
+  /// Compares the pair and links the livepatch, livepatch_PATCH. Fails the test when the engine refuses.
+  std::unique_ptr<Livepatch> livepatch(bool replace = true) const;
 
  private:
-  std::string name_;
-  fs::path directory_, module_, original_, patched_;
+  std::string name_, patch_;
+  fs::path module_, original_, patched_;
   elf::ElfObject shipped_object_;
   elf::SymbolIndex shipped_;
 };

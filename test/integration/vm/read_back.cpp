@@ -281,6 +281,9 @@ void Reader::compare_string(const Reference& reference, const std::string& place
 Expected Reader::expected(const Reference& reference) {
   const bool external = reference.kind == Reference::Kind::external;
   const elf::Symbol& symbol = external ? *reference.symbol : *reference.piece->symbol;
+  // Code for a module means that module, although the livepatch has such a variable, too (THIS_MODULE).
+  if (symbol.name == "__this_module" && unit_.object != "vmlinux")
+    return {guest_.module_symbols(unit_.object).at("__this_module"), "__this_module of " + unit_.object};
   const auto own = carried_.find(symbol.name);
   const bool start_of_replaced =
       !external && reference.offset == 0 && unit_.replaced.contains(std::string(symbol.name));
@@ -326,6 +329,13 @@ Expected Reader::existing_global(std::string_view name) {
 uint64_t Reader::address_of(const elf::Symbol& symbol, const elf::SymbolIndex& index) {
   constexpr uint16_t relocatable = 1;  // ET_REL: a module
   if (index.object().type() != relocatable || !symbol.is_defined()) return symbol.value;
+  // Variables of each processor are not where their section was loaded, and sysfs does not tell where they are.
+  if (symbol.section->name == ".data..percpu") {
+    const GuestSymbols& symbols = guest_.module_symbols(unit_.object);
+    const auto found = symbols.find(symbol.name);
+    check(found != symbols.end() && found->second.size() == 1, "the guest has no address of {}", symbol.name);
+    return found->second.front();
+  }
   return guest_.section(unit_.object, std::string(symbol.section->name)) + symbol.value;
 }
 

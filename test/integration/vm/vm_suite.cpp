@@ -182,6 +182,29 @@ vm::LivepatchCheck commands(std::vector<std::string> list) {
   return check;
 }
 
+void load(const Livepatch& livepatch) {
+  vm::Vm& machine = Suite::get().machine();
+  machine.copy_in(livepatch.file);
+  const auto said = machine.run(
+      fmt::format("insmod /{0}.ko && for i in $(seq 600); do [ $(cat /sys/kernel/livepatch/{0}/transition) = 0 ] "
+                  "&& exit 0; usleep 50000; "
+                  "done; exit 1",
+                  livepatch.name));
+  INFO(said.output << machine.console_tail());
+  REQUIRE(said.status == 0);
+}
+
+void disable_and_unload(const std::string& name) {
+  vm::Vm& machine = Suite::get().machine();
+  const auto said =
+      machine.run(fmt::format("echo 0 >/sys/kernel/livepatch/{0}/enabled; for i in $(seq 600); do rmmod {0} "
+                              "2>/dev/null && exit 0; usleep 50000; "
+                              "done; exit 1",
+                              name));
+  INFO(machine.console_tail());
+  REQUIRE(said.status == 0);
+}
+
 ReadBackResult read_back_now(const Livepatch& livepatch) {
   Suite& suite = Suite::get();
   return read_back(suite.machine(), livepatch.name, suite.vmlinux(), suite.table_sizes(), livepatch.units);

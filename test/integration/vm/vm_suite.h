@@ -95,6 +95,11 @@ vm::LivepatchCheck commands(std::vector<std::string> list);
 /// throw what Catch throws: use CHECK there, not REQUIRE). Fails the test for anything that goes wrong or that differs.
 vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check);
 
+/// Copies a livepatch into the guest, loads it and waits until it is in force; disables one and unloads it. For tests
+/// with several of them. Both fail the test when the guest does not do it.
+void load(const Livepatch& livepatch);
+void disable_and_unload(const std::string& name);
+
 /// The read-back of a livepatch that is in force now.
 ReadBackResult read_back_now(const Livepatch& livepatch);
 
