@@ -52,7 +52,8 @@ Decision ReferencePolicy::decide(const Reference& reference, const Piece& from, 
 /// What is exported is not looked at: objtool counts the export as a use of the address (tools/objtool/check.c:
 /// validate_ibt, 6.12).
 bool ReferencePolicy::may_be_taken(const Decision& decision) const {
-  if (decision.shipped == nullptr || !decision.shipped->section->is_exec()) return true;
+  const elf::Section* section = decision.shipped == nullptr ? nullptr : decision.shipped->section;
+  if (section == nullptr || !section->is_exec()) return true;  // common symbols have none
   const auto& entries = decision.late() ? of_shipped_ : of_vmlinux_;
   return !entries || entries->allows(*decision.shipped);
 }
