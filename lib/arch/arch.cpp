@@ -2,6 +2,8 @@
 
 #include <elf.h>
 
+#include "arch/linked_code.h"
+#include "arch/ppc64/linked.h"
 #include "arch/ppc64/ppc64.h"
 #include "arch/x86_64/x86_64.h"
 #include "support/error.h"
@@ -10,6 +12,10 @@ namespace klp::arch {
 
 void clear_field(const FieldKind& kind, std::span<std::byte> bytes) {
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] &= static_cast<std::byte>(~(kind.mask >> (8 * i)));
+}
+
+const LinkedCode* linked_code_for(uint16_t machine) {
+  return machine == EM_PPC64 ? &ppc64_linked_code() : nullptr;
 }
 
 const Arch& arch_for(uint16_t machine) {

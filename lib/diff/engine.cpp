@@ -48,7 +48,7 @@ class UnitAnalysis {
     changes_ = compare(original_, patched_, correlation_, comparison, patched_tables_);
     explanations_.emplace(in_.source, original_debug_, patched_debug_, changes_,
                           [this]() -> UnitTypes& { return types(); });
-    if (in_.shipped != nullptr) identity_.emplace(original_, *in_.shipped);
+    identify();
     report_identity();
     read_marks();
     name_changed_members();
@@ -81,6 +81,15 @@ class UnitAnalysis {
   UnitTypes& types() {
     if (!types_) types_.emplace(original_, patched_);
     return *types_;
+  }
+
+  void identify() {
+    if (in_.shipped == nullptr) return;
+    if (in_.as_shipped != nullptr) {
+      as_shipped_pieces_.emplace(*in_.as_shipped, disassembler_);
+      as_shipped_.emplace(*as_shipped_pieces_, *in_.shipped);
+    }
+    identity_.emplace(original_, *in_.shipped, as_shipped_ ? &*as_shipped_ : nullptr);
   }
 
   void report_identity() {
@@ -447,6 +456,8 @@ class UnitAnalysis {
   ChangeSet changes_;
   std::optional<UnitTypes> types_;
   std::optional<Explanations> explanations_;
+  std::optional<Pieces> as_shipped_pieces_;
+  std::optional<Identity> as_shipped_;
   std::optional<Identity> identity_;
   ReferenceContext context_;
   Roots chosen_;

@@ -49,6 +49,9 @@ struct UnitInput {
   /// Whether a function of a shipped binary (the object's name, the function's) is assembly: BTF calls all of these
   /// "void (void)". May be empty: then none is.
   std::function<bool(const std::string&, std::string_view)> is_assembly = nullptr;
+  /// The original as the shipped binary was compiled, where that is not how code for a module is; null: it is, or it is
+  /// not known.
+  const elf::ElfObject* as_shipped = nullptr;
 };
 
 struct FunctionReport {

@@ -7,6 +7,8 @@
 
 #include "diff/compare.h"
 #include "diff/instructions.h"
+#include "diff/linked_halves.h"
+#include "diff/same_callees.h"
 #include "diff/shipped_code.h"
 #include "support/log.h"
 
@@ -29,21 +31,23 @@ class Matcher {
     const auto theirs_all = shipped_.decode(original_.disassembler(), section, offset, theirs_bytes);
     const auto ours = without_padding(original_.code(piece));
     const auto theirs = without_padding(theirs_all);
-    for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
-      if (!same_instruction(piece, *ours[i], section, offset, *theirs[i], theirs_all)) {
-        return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", ours[i]->offset,
-                           original_.disassembler().text(piece.data(), ours[i]->offset),
-                           original_.disassembler().text(theirs_bytes, theirs[i]->offset));
+    const LinkedHalves halves(original_, piece, shipped_, theirs_bytes, ours, theirs);
+    for (const auto& [x, y] : halves.pairs()) {
+      if (y != nullptr && !same_instruction(piece, *x, section, offset, *y, theirs_all, halves)) {
+        return fmt::format("at +{:#x}: compiled '{}', shipped '{}'", x->offset,
+                           original_.disassembler().text(piece.data(), x->offset),
+                           original_.disassembler().text(theirs_bytes, y->offset));
       }
     }
-    if (ours.size() != theirs.size())
+    if (halves.pairs().size() != ours.size() || halves.taken() != theirs.size())
       return fmt::format("{} instructions compiled, {} shipped", ours.size(), theirs.size());
     return std::nullopt;
   }
 
  private:
   bool same_instruction(const Piece& piece, const elf::Instruction& x, const elf::Section& section, uint64_t start,
-                        const elf::Instruction& y, const std::vector<elf::Instruction>& theirs) const {
+                        const elf::Instruction& y, const std::vector<elf::Instruction>& theirs,
+                        const LinkedHalves& halves) const {
     if (x.flow != y.flow || x.condition != y.condition) return false;
     const elf::Relocation* only = nullptr;
     std::vector<const elf::Relocation*> refs;
@@ -60,7 +64,7 @@ class Matcher {
         return spot && same_target(*outward, *spot, 0);
       }
       if (refs.empty())
-        return instruction_number(original_.code(piece), piece.size, x.target) ==
+        return halves.their_number(instruction_number(original_.code(piece), piece.size, x.target)) ==
                instruction_number(theirs, theirs.empty() ? 0 : theirs.back().offset + theirs.back().size, y.target);
       if (refs.size() != 1) return false;
       const Reference reference = original_.resolve(*only);
@@ -82,10 +86,22 @@ class Matcher {
       const arch::FieldKind kind = original_.arch().field_kind(*r);
       arch::clear_field(kind, std::span(a).subspan(at, kind.width));
       arch::clear_field(kind, std::span(b).subspan(at, kind.width));
+      if (halves.sets_base(*r)) continue;
+      if (halves.is_half(*r)) {
+        if (!same_half(x, y, reference, halves)) return false;
+        return true;  // its instruction has been looked at as a whole
+      }
       const auto spot = shipped_.field_target(section, start + y.offset + at, *r, reference.bias);
       if (!spot || !same_target(reference, *spot, 0)) return false;
     }
     return a == b;
+  }
+
+  bool same_half(const elf::Instruction& x, const elf::Instruction& y, const Reference& reference,
+                 const LinkedHalves& halves) const {
+    bool wrong = false;
+    const auto spot = halves.target(*reference.relocation, x, y, wrong);
+    return !wrong && (!spot || same_target(reference, *spot, 0));
   }
 
   bool same_target(const Reference& reference, const Spot& spot, int depth) const {
@@ -107,7 +123,7 @@ class Matcher {
       const Spot there = shipped_.spot_of(*candidate);
       if (there.section != spot.section) continue;
       const auto offset = static_cast<int64_t>(spot.offset - there.offset);
-      if (offset == reference.offset) return true;
+      if (offset == reference.offset || is_local_entry(reference, *candidate, offset)) return true;
       if (piece.kind == PieceKind::function && offset >= 0 && static_cast<uint64_t>(offset) <= candidate->size &&
           same_place_inside(piece, reference.offset, *candidate, there, offset))
         return true;
@@ -145,11 +161,19 @@ class Matcher {
              static_cast<int64_t>(spot.offset) == reference.offset;
     }
     const Spot there = shipped_.spot_of(*global);
-    if (there.section == spot.section) return static_cast<int64_t>(spot.offset - there.offset) == reference.offset;
+    const auto offset = static_cast<int64_t>(spot.offset - there.offset);
+    if (there.section == spot.section) return offset == reference.offset || is_local_entry(reference, *global, offset);
     // An offset may lead over the end of a section (end markers, fixed maps).
     const uint64_t expected = global->value + static_cast<uint64_t>(reference.offset);
     const uint64_t actual = spot.offset + (spot.section != nullptr ? spot.section->address : 0);
     return shipped_.index().object().type() != 1 && expected == actual;
+  }
+
+  /// Calls inside a linked image lead to the entry point behind the one that is the symbol.
+  bool is_local_entry(const Reference& reference, const elf::Symbol& function, int64_t offset) const {
+    const arch::LinkedCode* linked = arch::linked_code_for(original_.object().machine());
+    return linked != nullptr && reference.branch && reference.offset == 0 &&
+           offset == static_cast<int64_t>(linked->local_entry(function));
   }
 
   static bool same_string(const Reference& reference, const Spot& spot) {
@@ -199,9 +223,46 @@ class Matcher {
 Identity::~Identity() = default;
 Identity::Identity(Identity&&) noexcept = default;
 
-Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped) : original_(original), shipped_(shipped) {
+Identity::Identity(const Pieces& original, const elf::SymbolIndex& shipped, const Identity* as_shipped)
+    : original_(original), shipped_(shipped), as_shipped_(as_shipped) {
   choose_blocks();
-  compare_all();
+  if (as_shipped == nullptr) {
+    compare_all();
+  } else {
+    take_over();
+  }
+}
+
+void Identity::take_over() {
+  std::set<const Piece*> seen;
+  for (const Piece& piece : original_.all()) {
+    if (piece.kind != PieceKind::function || piece.symbol == nullptr || piece.symbol->type != elf::kSttFunc) continue;
+    FunctionIdentity result;
+    result.piece = &piece;
+    result.shipped = find_symbol(piece);
+    const std::vector<const Piece*> twins = as_shipped_->original_.named(piece.name());
+    const FunctionIdentity* twin = twins.size() == 1 ? as_shipped_->of(twins.front()) : nullptr;
+    if (twin == nullptr) {
+      result.difference = "the compiler makes it for a module only, not for the shipped binary";
+    } else {
+      seen.insert(twin->piece);
+      result.state = twin->state;
+      result.difference = twin->difference;
+      const auto other = other_references(original_, piece, as_shipped_->original_, *twin->piece);
+      if (result.state == IdentityState::matched && other) {
+        result.state = IdentityState::different;
+        result.difference = *other;
+      }
+    }
+    by_piece_[&piece] = functions_.size();
+    functions_.push_back(std::move(result));
+  }
+  for (const FunctionIdentity& left : as_shipped_->functions_) {
+    if (seen.count(left.piece) != 0) continue;
+    by_piece_[left.piece] = functions_.size();
+    functions_.push_back({left.piece, left.shipped, IdentityState::different,
+                          "the compiler makes it for the shipped binary only, not for a module"});
+  }
 }
 
 void Identity::choose_blocks() {

@@ -36,7 +36,11 @@ class Identity {
  public:
   /// Compares all functions of `original` with the shipped binary. Their FILE symbols say which locals are theirs; an
   /// object may have been linked from several sources.
-  Identity(const Pieces& original, const elf::SymbolIndex& shipped);
+  ///
+  /// `as_shipped`: where code for a module is compiled otherwise than the shipped binary was, the identity of the same
+  /// source compiled as that was, which is what has been compared; of `original` it is then asked whether it has the
+  /// same functions and each refers to the same functions and strings (same_callees.h). Must outlive this one.
+  Identity(const Pieces& original, const elf::SymbolIndex& shipped, const Identity* as_shipped = nullptr);
   ~Identity();
   Identity(Identity&&) noexcept;
 
@@ -58,12 +62,14 @@ class Identity {
   const elf::FileBlock* choose_block(std::string_view file, const std::vector<const Piece*>& locals) const;
   const elf::FileBlock* block_of(const Piece& piece) const;
   void compare_all();
+  void take_over();
   bool lies_elsewhere(const FunctionIdentity& function) const;
   bool is_own(const elf::Symbol& local) const;
   const elf::Symbol* find_symbol(const Piece& piece) const;
 
   const Pieces& original_;
   const elf::SymbolIndex& shipped_;
+  const Identity* as_shipped_;
   std::map<std::string_view, const elf::FileBlock*> blocks_;  ///< by the FILE symbol of the original's locals
   std::vector<FunctionIdentity> functions_;
   std::unordered_map<const Piece*, size_t> by_piece_;

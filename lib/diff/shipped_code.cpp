@@ -30,10 +30,21 @@ Spot ShippedCode::spot_of(const elf::Symbol& symbol) const {
 
 std::optional<Spot> ShippedCode::at(const elf::Section& section, int64_t offset) const {
   if (!linked_) return Spot{&section, static_cast<uint64_t>(offset), nullptr};
-  const uint64_t address = section.address + static_cast<uint64_t>(offset);
+  return at_address(section.address + static_cast<uint64_t>(offset));
+}
+
+Spot ShippedCode::at_address(uint64_t address) const {
   const elf::Section* target = index_.section_at(address);
-  if (target == nullptr) return Spot{nullptr, address, nullptr};
-  return Spot{target, address - target->address, nullptr};
+  if (target == nullptr) return {nullptr, address, nullptr};
+  return {target, address - target->address, nullptr};
+}
+
+std::optional<Spot> ShippedCode::behind_pointer(uint64_t address) const {
+  const Spot pointer = at_address(address);
+  if (pointer.section == nullptr || !pointer.section->has_data() ||
+      pointer.offset + sizeof(uint64_t) > pointer.section->data.size())
+    return std::nullopt;
+  return at_address(read_le<uint64_t>(pointer.section->data, pointer.offset));
 }
 
 namespace {
@@ -68,9 +79,7 @@ std::optional<Spot> ShippedCode::field_target(const elf::Section& section, uint6
   }
   const uint64_t value = field_value(kind, section.data, offset);
   if (kind.pc_relative) return at(section, static_cast<int64_t>(offset + static_cast<uint64_t>(bias) + value));
-  const elf::Section* target = index_.section_at(value);
-  if (target == nullptr) return Spot{nullptr, value, nullptr};
-  return Spot{target, value - target->address, nullptr};
+  return at_address(value);
 }
 
 }  // namespace klp::diff

@@ -37,6 +37,11 @@ class ShippedCode {
                                        uint64_t offset, std::span<const std::byte> bytes) const;
 
   const elf::SymbolIndex& index() const { return index_; }
+  bool is_linked() const { return linked_; }
+
+  /// Where a linked address lies; what the pointer there holds.
+  Spot at_address(uint64_t address) const;
+  std::optional<Spot> behind_pointer(uint64_t address) const;
 
  private:
   const elf::SymbolIndex& index_;

@@ -11,7 +11,10 @@
 #include "kernel/compiler_warnings.h"
 #include "kernel/module_link.h"
 #include "kernel/original_cache.h"
+#include "kernel/prepare.h"
 #include "kernel/replay.h"
+#include "kernel/target.h"
+#include "kernel/toolchain.h"
 #include "kernel/workspace_state.h"
 #include "support/log.h"
 #include "support/progress.h"
@@ -76,6 +79,9 @@ class Compilation {
       : state_(state),
         options_(options),
         cache_(state.kernel, options.launcher),
+        differs_(!target_named(state.kernel.arch).code_flags.empty()),
+        as_shipped_cache_(state.kernel, options.launcher,
+                          differs_ ? compiler_as_shipped(state.kernel.compiler) : state.kernel.compiler),
         author_headers_(author_headers(state.touched_paths)) {}
 
   std::vector<Outcome> compile(const std::vector<const Unit*>& units) {
@@ -90,6 +96,7 @@ class Compilation {
         compile_patched(outcome);
       } else {
         compile_original(outcome.unit);
+        if (differs_) compile_as_shipped(outcome.unit);
       }
       progress.advance(outcome.unit.unit->source);
     });
@@ -155,6 +162,26 @@ class Compilation {
                   "the kernel's source or configuration is not what it was built from; fetch or prepare it again");
     }
     if (options_.use_cache) compiled.original = cache_.store(unit, compiled.original, result.dependencies);
+  }
+
+  /// What compile_original() had to make for it is there now.
+  void compile_as_shipped(CompiledUnit& compiled) {
+    Unit unit = *compiled.unit;
+    unit.command = command_as_shipped(state_.kernel, unit.command);
+    if (options_.use_cache) {
+      if (const auto kept = as_shipped_cache_.find(unit)) {
+        compiled.as_shipped = *kept;
+        return;
+      }
+    }
+    compiled.as_shipped = state_.directory / "as-shipped" / unit.unit;
+    const ReplayResult result =
+        replay(unit, state_.source, state_.source, compiled.as_shipped, {}, ReplayOutput::object,
+               compiler_words(options_.launcher, compiler_as_shipped(state_.kernel.compiler)));
+    check(result.good, "the unpatched {} does not compile as the kernel has it:\n{}", unit.source,
+          first_errors(result.output));
+    if (options_.use_cache)
+      compiled.as_shipped = as_shipped_cache_.store(unit, compiled.as_shipped, result.dependencies);
   }
 
   /// Some units need a file that only kbuild's own rules generate (lib/crc32table.h, *.asn1.h). make knows which; its
@@ -245,6 +272,8 @@ class Compilation {
   Workspace::State& state_;
   const CompileOptions& options_;
   OriginalCache cache_;
+  bool differs_;  ///< code for a module is compiled otherwise than the kernel's own
+  OriginalCache as_shipped_cache_;
   std::vector<std::string> author_headers_;
   std::atomic<bool> generated_{false};
 };

@@ -99,8 +99,10 @@ std::vector<fs::path> compiler_programs(const std::string& compiler) {
 
 }  // namespace
 
-OriginalCache::OriginalCache(const Kernel& kernel, const std::string& launcher)
-    : source_(kernel.source), directory_(kernel.cache / "originals"), tools_(compiler_programs(kernel.compiler)) {
+OriginalCache::OriginalCache(const Kernel& kernel, const std::string& launcher, const std::string& compiler)
+    : source_(kernel.source),
+      directory_(kernel.cache / (compiler.empty() ? "originals" : "originals_as_shipped")),
+      tools_(compiler_programs(compiler.empty() ? kernel.compiler : compiler)) {
   const fs::path objtool = kernel.source / "tools/objtool/objtool";
   std::error_code error;
   if (fs::exists(objtool, error)) tools_.push_back(objtool);

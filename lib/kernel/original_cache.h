@@ -17,7 +17,8 @@ class OriginalCache {
  public:
   /// Lives in kernel.cache/originals. Finds the compiler's programs, whose contents are part of what must not change.
   /// `launcher` is put before the compiler, and counts as one of them.
-  explicit OriginalCache(const Kernel& kernel, const std::string& launcher = {});
+  /// `compiler`, if not empty, stands in the place of the kernel's, and its objects are kept apart.
+  explicit OriginalCache(const Kernel& kernel, const std::string& launcher = {}, const std::string& compiler = {});
 
   /// The object, if the command, all files that it depended on, the compiler, the assembler and objtool are what they
   /// were.

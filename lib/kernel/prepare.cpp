@@ -151,6 +151,14 @@ std::vector<std::string> kbuild_command(const Kernel& kernel) {
   return command;
 }
 
+std::string command_as_shipped(const Kernel& kernel, const std::string& command) {
+  const std::string added = fmt::format(" {} {}", kSectionFlags, target_named(kernel.arch).code_flags);
+  const size_t at = command.find(added + " ");
+  check(at != command.npos, "a recorded command lacks the options that it was prepared with: {}",
+        command.substr(0, 200));
+  return command.substr(0, at) + command.substr(at + added.size());
+}
+
 std::map<std::string, std::string> kbuild_environment() {
   return {{"LC_ALL", "C"}, {"KBUILD_BUILD_VERSION", "1"}};
 }

@@ -17,6 +17,9 @@ void check_build_tools();
 /// release.
 void prepare_tree(const Kernel& kernel);
 
+/// A unit's command without the options that kbuild_command() adds for code of a module.
+std::string command_as_shipped(const Kernel& kernel, const std::string& command);
+
 /// Gives a tree that was prepared without it the package version that the shipped kernel's code prints.
 void write_package_header(const Kernel& kernel);
 

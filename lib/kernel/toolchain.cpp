@@ -156,7 +156,15 @@ std::string cross_compiler(const Target& target, const Compiler& compiler, const
   }
   make_starter(starters / program.substr(program.rfind('/') + 1),
                fmt::format("#!/bin/sh\nexec '{}' -B'{}/short/' \"$@\"\n", found->string(), starters.string()));
-  return (starters / program.substr(program.rfind('/') + 1)).string();
+  const std::string compiler_path = (starters / program.substr(program.rfind('/') + 1)).string();
+  make_directories(fs::path(compiler_as_shipped(compiler_path)).parent_path());
+  make_starter(compiler_as_shipped(compiler_path), fmt::format("#!/bin/sh\nexec '{}' \"$@\"\n", found->string()));
+  return compiler_path;
+}
+
+std::string compiler_as_shipped(const std::string& cross_compiler) {
+  const fs::path path(cross_compiler);
+  return (path.parent_path() / "as-shipped" / path.filename()).string();
 }
 
 std::vector<std::string> toolchain_variables(const std::string& compiler, const Target& target) {

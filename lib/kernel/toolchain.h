@@ -28,6 +28,9 @@ std::filesystem::path toolchain_compiler(const std::filesystem::path& root, cons
 /// to complain of.
 std::string cross_compiler(const Target& target, const Compiler& compiler, const std::string& prefix);
 
+/// What cross_compiler() starts, without the assembler that completes calls: as it compiled the kernel.
+std::string compiler_as_shipped(const std::string& cross_compiler);
+
 /// The make variables by which kbuild takes the binutils that belong to `compiler`; none for a compiler of the host.
 std::vector<std::string> toolchain_variables(const std::string& compiler, const Target& target);
 

@@ -26,7 +26,8 @@ struct CompileOptions {
 /// A unit compiled from the original and from the patched source, for one object.
 struct CompiledUnit {
   const Unit* unit = nullptr;
-  fs::path original;  ///< empty: a unit that only the patched tree has cannot occur (build rules are never run)
+  fs::path as_shipped;  ///< the original once more, as the kernel has it; empty: that is what `original` is
+  fs::path original;    ///< empty: a unit that only the patched tree has cannot occur (build rules are never run)
   fs::path patched;
   bool line_marks = false;  ///< compiled from the source with #line marks
   bool original_cached = false;

@@ -95,14 +95,16 @@ class Shipped {
 /// The objects of a pair are read when they are needed: two trees may differ in thousands.
 struct ObjectPair {
   const UnitPair* files;
-  std::optional<elf::ElfObject> original, patched;
+  std::optional<elf::ElfObject> original, patched, as_shipped;
   std::set<std::string, std::less<>> added;
 
   void read() {
     if (!original) original = elf::ElfObject::read(files->original);
     if (!patched) patched = elf::ElfObject::read(files->patched);
+    if (!as_shipped && !files->as_shipped.empty()) as_shipped = elf::ElfObject::read(files->as_shipped);
   }
   void forget() {
+    as_shipped.reset();
     original.reset();
     patched.reset();
   }
@@ -271,7 +273,7 @@ class Build {
     SharedNames shared;
     for (const UnitPair& unit : files) {
       throw_if_interrupted();
-      ObjectPair pair{&unit, {}, {}, {}};
+      ObjectPair pair{&unit, {}, {}, {}, {}};
       pair.read();
       pair.added = diff::new_globals(*pair.original, *pair.patched);
       for (const std::string& name : pair.added) ++shared.added[name];
@@ -306,7 +308,9 @@ class Build {
     input.exports = &binaries.exports();
     input.table_sizes.structs = index.struct_sizes();
     input.dependants_covered = dependants_covered_;
-    input.check_identity = kernel::target_named(kernel_.arch).code_flags.empty();
+    input.as_shipped = pair.as_shipped ? &*pair.as_shipped : nullptr;
+    const bool comparable = kernel::target_named(kernel_.arch).code_flags.empty() || pair.as_shipped.has_value();
+    input.check_identity = comparable;
     input.shipped_types = [this](const std::string& of) { return shipped_types_->of(of); };
     input.is_assembly = [&binaries](const std::string& of, std::string_view name) {
       return binaries.is_assembly(of, name);
@@ -326,16 +330,26 @@ class Build {
     if (result.changed || !result.findings.empty() || source_->reports_unchanged()) {
       report::ReportUnit unit = report_unit(pair.unit->unit, analysed.object, result);
       unit.notes.insert(unit.notes.end(), pair.notes.begin(), pair.notes.end());
-      if (!kernel::target_named(kernel_.arch).code_flags.empty()) {
-        unit.identity.reset();
-        unit.notes.push_back("compiled as a module's code, which the shipped code is not: the two were not compared");
-      }
+      note_what_was_compared(pair, unit);
       result_.report.units.push_back(std::move(unit));
     }
     // What the author accepts does not keep the rest of the unit out of the module.
     Findings judged = result.findings;
     judged.accept(options_.accept);
     if (!result.plan.unit.empty() && !judged.has_refusal()) plans_.push_back(std::move(result.plan));
+  }
+
+  void note_what_was_compared(const UnitPair& pair, report::ReportUnit& unit) const {
+    if (kernel::target_named(kernel_.arch).code_flags.empty()) return;
+    if (pair.as_shipped.empty()) {
+      unit.identity.reset();
+      unit.notes.emplace_back("compiled as a module's code, which the shipped code is not: the two were not compared");
+    } else {
+      unit.notes.emplace_back(
+          "identity: compared with the shipped code, instruction by instruction, was the unit as the kernel's own "
+          "options "
+          "compile it; compiled for a module, each function refers to the same functions and strings");
+    }
   }
 
   void write_module(const fs::path& directory) {

@@ -246,7 +246,7 @@ class Dependants {
     for (const size_t i : rest) {
       const auto found = compiled.find(reached_[i].unit);
       if (found != compiled.end()) {
-        judge(i, {found->first, found->second.original, found->second.patched, {}});
+        judge(i, {found->first, found->second.original, found->second.patched, {}, found->second.as_shipped});
       } else {
         results_[i] = "refused";
       }
@@ -259,7 +259,7 @@ class Dependants {
     Findings ignored;
     for (const kernel::CompiledUnit& unit :
          workspace_.compile({reached_[i].unit}, input_.touched, input_.compile, ignored)) {
-      probes_.push_back({unit.unit, unit.original, unit.patched, {}});
+      probes_.push_back({unit.unit, unit.original, unit.patched, {}, unit.as_shipped});
       return &probes_.back();
     }
     return nullptr;

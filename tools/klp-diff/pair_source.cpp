@@ -59,7 +59,7 @@ class Patches : public PairSource {
   void add_pairs(const std::vector<const kernel::Unit*>& units, std::vector<UnitPair>& pairs,
                  Findings& findings) override {
     for (const kernel::CompiledUnit& compiled : workspace_->compile(units, touched_, compile_options(), findings)) {
-      pairs.push_back({compiled.unit, compiled.original, compiled.patched, {}});
+      pairs.push_back({compiled.unit, compiled.original, compiled.patched, {}, compiled.as_shipped});
       if (!compiled.line_marks)
         pairs.back().notes.push_back(
             "compiled without #line marks: functions that only use __LINE__ may count as changed");

@@ -21,7 +21,8 @@ namespace klp::tools {
 struct UnitPair {
   const kernel::Unit* unit = nullptr;  ///< of the kernel's index
   std::filesystem::path original, patched;
-  std::vector<std::string> notes;  ///< for the report: how they were made
+  std::vector<std::string> notes;      ///< for the report: how they were made
+  std::filesystem::path as_shipped{};  ///< kernel::CompiledUnit
 };
 
 class PairSource {
