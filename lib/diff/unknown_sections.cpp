@@ -22,7 +22,7 @@ void report_unknown_sections(const PlanInput& input, Findings& findings) {
   for (const Carried& c : input.carried) carried.insert(c.piece);
   std::set<std::string_view> told;
   for (const elf::Section& s : input.patched->object().sections()) {
-    if (!s.is_alloc() || s.is_exec() || input.tables->is_table(s) || is_known_section(s.name)) continue;
+    if (!s.is_alloc() || input.patched->is_code(s) || input.tables->is_table(s) || is_known_section(s.name)) continue;
     if (input.patched->arch().slot_size(s) != 0) continue;  // what code loads from a slot it refers to itself
     for (const elf::Relocation& r : s.relocations) {
       if (input.patched->arch().field_kind(r).width == 0 || is_known_variable(input, s, r.offset)) continue;

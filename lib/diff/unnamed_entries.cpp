@@ -9,7 +9,7 @@ std::map<std::string_view, std::string> unnamed_entries(const Pieces& pieces, co
   std::map<std::string_view, std::string> result;
   for (const Piece& piece : pieces.all()) {
     const elf::Section& section = *piece.section;
-    if (piece.kind != PieceKind::anonymous || section.is_exec() || !section.has_data() ||
+    if (piece.kind != PieceKind::anonymous || pieces.is_code(section) || !section.has_data() ||
         is_known_section(section.name) || tables.is_table(section))
       continue;
     std::string& text = result[section.name];

@@ -499,6 +499,17 @@ TEST_CASE("ppc64: feature fixups follow their function with the code that takes 
     CHECK(has_line(result, "  __ftr_fixup+0x20 R_PPC64_REL64 module f +32\n"));
     CHECK(has_line(result, "  __ftr_fixup+0x28 R_PPC64_REL64 module f +40\n"));
   }
+  SECTION("the first of its unit") {
+    u.both([](ObjectFixture& o, bool patched) {
+      Function(o, "f").word(kLi + (patched ? 2 : 1)).word(kNop).word(kNop).end();
+      if (!patched) return;
+      o.table("__ftr_alt_97", words({kNop}));
+      feature_entry(o, 0x1c, 0x24, 0, 4);
+    });
+    const diff::UnitResult result = u.run();
+    CHECK(refusals(result) == Texts{});
+    CHECK(has_line(result, "section __ftr_alt_97 size 0x4 align 8\n"));
+  }
   SECTION("another site, or other code for it, is a change") {
     const bool moved = GENERATE(false, true);
     u.both([&](ObjectFixture& o, bool patched) {
