@@ -111,6 +111,7 @@ class Arch {
   virtual std::vector<std::byte> jump_away(uint64_t size) const = 0;
   virtual const std::vector<TableSpec>& tables() const = 0;  ///< those that its kernels have, up to 6.12
   virtual IndirectEntry indirect_entry() const = 0;
+  virtual bool uses_per_cpu_area(std::span<const std::byte> instruction) const = 0;  ///< its address counts from there
 };
 
 /// The architecture of an e_machine value; Error for one that is not supported. The reference stays valid.

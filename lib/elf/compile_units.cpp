@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "elf/relocated_dwarf.h"
@@ -83,6 +84,26 @@ std::string CompileUnits::source_of(const Symbol& function) const {
   if (function.is_local()) return std::string(function.file);
   const auto found = state_->by_name.find(function.name);
   return found == state_->by_name.end() ? std::string() : found->second;
+}
+
+std::vector<unsigned> CompileUnits::lines_at(uint64_t address) const {
+  Dwarf_Die unit;
+  if (state_->linked == nullptr || dwarf_addrdie(state_->linked, address, &unit) == nullptr) return {};
+  std::vector<unsigned> result;
+  Dwarf_Line* row = dwarf_getsrc_die(&unit, address);
+  int line = 0;
+  if (row != nullptr && dwarf_lineno(row, &line) == 0 && line > 0) result.push_back(static_cast<unsigned>(line));
+  Dwarf_Die* scopes = nullptr;
+  const int count = dwarf_getscopes(&unit, address, &scopes);
+  for (int i = 0; i < count; ++i) {
+    Dwarf_Attribute attribute;
+    Dwarf_Word call = 0;
+    if (dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine &&
+        dwarf_formudata(dwarf_attr(&scopes[i], DW_AT_call_line, &attribute), &call) == 0)
+      result.push_back(static_cast<unsigned>(call));
+  }
+  free(scopes);
+  return result;
 }
 
 }  // namespace klp::elf

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "report/compare_report.h"
 #include "report/livepatch_report.h"
 #include "report/replay_report.h"
 #include "report/report.h"
@@ -132,6 +133,40 @@ Json to_json(const HeaderReach& reach) {
   return json;
 }
 
+Json json_of(const diff::ImageChange& change, bool function) {
+  using Kind = diff::ImageChange::Kind;
+  Json json;
+  json["name"] = change.name;
+  json["change"] = change.kind == Kind::changed ? "changed" : change.kind == Kind::added ? "new" : "removed";
+  if (function) {
+    json["old_size"] = change.old_size;
+    json["new_size"] = change.new_size;
+  } else {
+    json["size"] = change.new_size != 0 ? change.new_size : change.old_size;
+  }
+  if (!change.file.empty()) json["file"] = change.file;
+  json["because"] = change.reason.empty() ? Json::array() : Json::array({change.reason});
+  return json;
+}
+
+Json json_of(const ComparedBinary& binary) {
+  Json json;
+  json["unit"] = binary.name;
+  json["object"] = binary.name.ends_with(".ko") ? binary.name.substr(0, binary.name.size() - 3) : binary.name;
+  if (binary.only_before || binary.only_after) {
+    json["only"] = binary.only_before ? "before" : "after";
+    return json;
+  }
+  json["functions"] = Json::array();
+  for (const auto& change : binary.difference.functions) json["functions"].push_back(json_of(change, true));
+  json["data"] = Json::array();
+  for (const auto& change : binary.difference.variables) json["data"].push_back(json_of(change, false));
+  json["compared"] = {{"functions", binary.difference.compared}, {"data", binary.difference.compared_variables}};
+  json["noise"] = Json::object();
+  for (const auto& [name, count] : binary.difference.noise) json["noise"][name] = count;
+  return json;
+}
+
 }  // namespace
 
 std::string report_json(const Report& report) {
@@ -194,6 +229,25 @@ std::string replay_json(const ReplayReport& report, const std::string& version) 
                               {"messages", e.messages},
                               {"faults", e.faults}});
   }
+  return dumped(json);
+}
+
+std::string compare_json(const CompareReport& report) {
+  Json json;
+  json["schema"] = "klp-diff/1";
+  json["version"] = report.version;
+  json["command"] = "compare";
+  json["outcome"] = is_same(report) ? "same" : "different";
+  json["before"] = report.before;
+  json["after"] = report.after;
+  json["binaries"] = report.binaries.size();
+  json["units"] = Json::array();
+  for (const ComparedBinary& b : report.binaries) {
+    const bool same =
+        !b.only_before && !b.only_after && b.difference.functions.empty() && b.difference.variables.empty();
+    if (!same) json["units"].push_back(json_of(b));
+  }
+  json["timing_ms"] = {{"total", report.total_ms}};
   return dumped(json);
 }
 

@@ -18,6 +18,7 @@ void add_extract_command(CLI::App& app, const CommonOptions& common, ExitStatus&
 void add_inspect_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_verify_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_boot_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
+void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 void add_kernel_command(CLI::App& app, const CommonOptions& common, ExitStatus& status);
 
 }  // namespace klp::tools

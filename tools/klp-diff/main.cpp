@@ -40,6 +40,7 @@ int run_program(int argc, char** argv) {
   add_inspect_command(app, common, status);
   add_verify_command(app, common, status);
   add_boot_command(app, common, status);
+  add_compare_command(app, common, status);
   add_kernel_command(app, common, status);
   try {
     app.parse(argc, argv);

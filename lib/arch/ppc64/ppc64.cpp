@@ -249,6 +249,9 @@ class Ppc64 : public Arch {
 
   IndirectEntry indirect_entry() const override { return {}; }
 
+  // r13 holds the area's address as any other register would.
+  bool uses_per_cpu_area(std::span<const std::byte>) const override { return false; }
+
   const std::vector<TableSpec>& tables() const override {
     static const std::vector<TableSpec> tables = make_tables();
     return tables;

@@ -242,6 +242,12 @@ class X86_64 : public Arch {
     return result;
   }
 
+  // A gs prefix; another one may stand before it.
+  bool uses_per_cpu_area(std::span<const std::byte> instruction) const override {
+    constexpr std::byte kGs{0x65};
+    return (!instruction.empty() && instruction[0] == kGs) || (instruction.size() > 1 && instruction[1] == kGs);
+  }
+
   IndirectEntry indirect_entry() const override { return {kEndbr64, ".ibt_endbr_seal"}; }
 
   std::vector<std::byte> jump_away(uint64_t size) const override {

@@ -1,0 +1,368 @@
+#include "diff/image_compare.h"
+
+#include <algorithm>
+#include <future>
+#include <set>
+
+#include "diff/compare.h"
+#include "diff/image_form.h"
+#include "elf/compile_units.h"
+#include "elf/debug_info.h"
+#include "support/bytes.h"
+#include "support/error.h"
+
+namespace klp::diff {
+namespace {
+
+constexpr std::string_view kPerCpu = "per-cpu addresses", kLines = "line numbers";
+
+/// Functions or variables with their forms.
+struct List {
+  const std::vector<ImageFunction>& entries;
+  std::vector<std::string> forms;
+};
+
+/// One of the builds.
+struct Side {
+  explicit Side(const elf::ElfObject& object)
+      : form(object), disassembler(object.machine()), functions{form.functions(), {}}, variables{form.variables(), {}} {
+    for (const ImageFunction& f : functions.entries) functions.forms.push_back(form.digest(f, disassembler));
+    for (const ImageFunction& v : variables.entries) variables.forms.push_back(form.content(v));
+  }
+
+  ImageForm form;
+  elf::Disassembler disassembler;
+  List functions, variables;
+};
+
+/// Which entry of one build is which of the other.
+class Pairing {
+ public:
+  Pairing(const List& before, const List& after) : a_(before), b_(after) {
+    pair_groups(grouped(a_), grouped(b_));
+    pair_moved();
+  }
+
+  std::vector<std::pair<size_t, size_t>> unequal;
+  std::vector<size_t> only_before, only_after;
+  uint64_t moved = 0;  ///< equal ones in another file
+
+ private:
+  using Key = std::pair<std::string_view, std::string_view>;  // name, file
+  using Group = std::vector<size_t>;
+
+  static std::map<Key, Group> grouped(const List& list) {
+    std::map<Key, Group> result;
+    for (size_t i = 0; i < list.entries.size(); ++i) result[{list.entries[i].name, list.entries[i].file}].push_back(i);
+    return result;
+  }
+
+  void pair_groups(const std::map<Key, Group>& before, const std::map<Key, Group>& after) {
+    for (const auto& [key, group] : before) {
+      const auto other = after.find(key);
+      if (other == after.end())
+        only_before.insert(only_before.end(), group.begin(), group.end());
+      else
+        pair_group(group, other->second);
+    }
+    for (const auto& [key, group] : after) {
+      if (before.count(key) == 0) only_after.insert(only_after.end(), group.begin(), group.end());
+    }
+  }
+
+  /// Several of one name in files of one name: equal ones belong together, the others in their order.
+  void pair_group(const Group& before, const Group& after) {
+    std::map<std::string_view, Group> by_form;
+    for (const size_t j : after) by_form[b_.forms[j]].push_back(j);
+    Group rest;
+    std::set<size_t> paired;
+    for (const size_t i : before) {
+      Group& same = by_form[a_.forms[i]];
+      const auto free = std::find_if(same.begin(), same.end(), [&](size_t j) { return paired.count(j) == 0; });
+      if (free == same.end())
+        rest.push_back(i);
+      else
+        paired.insert(*free);
+    }
+    size_t next = 0;
+    for (const size_t j : after) {
+      if (paired.count(j) != 0) continue;
+      if (next < rest.size())
+        unequal.emplace_back(rest[next++], j);
+      else
+        only_after.push_back(j);
+    }
+    only_before.insert(only_before.end(), rest.begin() + static_cast<ptrdiff_t>(next), rest.end());
+  }
+
+  /// What has gone to another file, or became static, keeps its name.
+  void pair_moved() {
+    std::map<std::string_view, Group> before, after;
+    for (const size_t i : only_before) before[a_.entries[i].name].push_back(i);
+    for (const size_t j : only_after) after[b_.entries[j].name].push_back(j);
+    std::set<size_t> done_a, done_b;
+    for (const auto& [name, group] : before) {
+      const auto other = after.find(name);
+      if (other == after.end() || group.size() != 1 || other->second.size() != 1) continue;
+      const size_t i = group.front(), j = other->second.front();
+      done_a.insert(i);
+      done_b.insert(j);
+      if (a_.forms[i] == b_.forms[j])
+        ++moved;
+      else
+        unequal.emplace_back(i, j);
+    }
+    std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
+    std::erase_if(only_after, [&](size_t j) { return done_b.count(j) != 0; });
+  }
+
+  const List &a_, &b_;
+};
+
+/// What the build itself leaves: versions, times, ids.
+bool is_build_information(std::string_view name) {
+  for (const std::string_view prefix : {"linux_banner", "linux_proc_banner", "init_uts_ns", "__UNIQUE_ID_vermagic",
+                                        "__UNIQUE_ID_srcversion", "____versions", "vermagic", "_note_", "__BTF_ID__"}) {
+    if (name.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+std::string without_cold(const std::string& name) {
+  const size_t at = name.find(".cold");
+  return at == std::string::npos ? name : name.substr(0, at) + name.substr(at + 5);
+}
+
+class ImageComparison {
+ public:
+  ImageComparison(const Side& before, const Side& after) : a_(before), b_(after) {}
+
+  ImageDifference run() {
+    const Pairing functions(a_.functions, b_.functions);
+    for (const auto& [i, j] : functions.unequal) look_closer(i, j);
+    report_single(functions, a_.functions, b_.functions, result_.functions);
+    result_.compared = b_.functions.entries.size();
+    join_cold_parts();
+    const Pairing variables(a_.variables, b_.variables);
+    for (const auto& [i, j] : variables.unequal) compare_contents(i, j);
+    report_single(variables, a_.variables, b_.variables, result_.variables);
+    result_.compared_variables = b_.variables.entries.size();
+    return std::move(result_);
+  }
+
+ private:
+  void report_single(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
+    for (const size_t i : pairing.only_before) report(ImageChange::Kind::removed, &before.entries[i], nullptr, "", out);
+    for (const size_t j : pairing.only_after) report(ImageChange::Kind::added, nullptr, &after.entries[j], "", out);
+    if (pairing.moved != 0) result_.noise["moved to another file"] += pairing.moved;
+  }
+
+  void compare_contents(size_t i, size_t j) {
+    const ImageFunction& v = a_.variables.entries[i];
+    const ImageFunction& w = b_.variables.entries[j];
+    if (is_build_information(w.name)) {
+      ++result_.noise["build information"];
+      return;
+    }
+    const std::string &x = a_.variables.forms[i], &y = b_.variables.forms[j];
+    std::string reason = "refers to something else";
+    if (v.symbol->size != w.symbol->size)
+      reason = fmt::format("{} bytes instead of {}", w.symbol->size, v.symbol->size);
+    else if (v.symbol->section->has_data() != w.symbol->section->has_data())
+      reason = "only zeros in one of them";
+    else if (x.find('|') == std::string::npos && y.find('|') == std::string::npos)
+      reason = fmt::format("content differs at +{:#x}",
+                           std::mismatch(x.begin(), x.end(), y.begin(), y.end()).first - x.begin());
+    report(ImageChange::Kind::changed, &v, &w, std::move(reason), result_.variables);
+  }
+
+  void look_closer(size_t i, size_t j) {
+    const ImageFunction& f = a_.functions.entries[i];
+    const ImageFunction& g = b_.functions.entries[j];
+    const auto x = a_.form.form(f, a_.disassembler), y = b_.form.form(g, b_.disassembler);
+    const size_t common = std::min(x.size(), y.size());
+    size_t first = common;  // that differs, but for the distance of a branch over what differs
+    std::string noise;
+    for (size_t at = 0; at < common && first == common; ++at) {
+      if (x[at].text == y[at].text || is_inner_branch(x[at], y[at])) continue;
+      const std::string_view known = is_per_cpu_only(f, x[at], g, y[at])  ? kPerCpu
+                                     : is_line_number(f, x[at], g, y[at]) ? kLines
+                                                                          : std::string_view();
+      if (known.empty()) first = at;
+      if (!known.empty() && noise != kPerCpu) noise = known;
+    }
+    if (first == common && x.size() == y.size()) {
+      // Nothing but known noise, if no branch goes elsewhere either.
+      for (size_t at = 0; at < common; ++at) {
+        if (x[at].text != y[at].text && is_inner_branch(x[at], y[at])) first = std::min(first, at);
+      }
+      if (first == common) {
+        ++result_.noise[noise];
+        return;
+      }
+    }
+    report(ImageChange::Kind::changed, &f, &g, reason(f, x, g, y, first), result_.functions);
+  }
+
+  /// The same branch to another instruction of the function.
+  static bool is_inner_branch(const FormItem& x, const FormItem& y) {
+    return x.target().starts_with('@') && y.target().starts_with('@') && x.before_target == y.before_target &&
+           x.text.compare(0, x.before_target, y.text, 0, y.before_target) == 0;
+  }
+
+  /// Proven by DWARF: the constant is the line of its instruction, in both.
+  bool is_line_number(const ImageFunction& f, const FormItem& x, const ImageFunction& g, const FormItem& y) const {
+    if (a_.form.image().type() == 1) return false;
+    const auto changed = b_.disassembler.changed_immediate(a_.form.code(f).subspan(x.offset, x.size),
+                                                           b_.form.code(g).subspan(y.offset, y.size));
+    if (!changed) return false;
+    const auto is_line = [](std::optional<elf::CompileUnits>& units, const elf::ElfObject& image, uint64_t address,
+                            int64_t value) {
+      if (!units) units.emplace(image);
+      const std::vector<unsigned> lines = units->lines_at(address);
+      return std::any_of(lines.begin(), lines.end(), [&](unsigned line) { return line == value; });
+    };
+    return is_line(units_a_, a_.form.image(), f.symbol->value + x.offset, changed->before) &&
+           is_line(units_b_, b_.form.image(), g.symbol->value + y.offset, changed->after);
+  }
+
+  /// Whether two instructions differ in one number only, which is the offset of the same per-cpu variable in each.
+  bool is_per_cpu_only(const ImageFunction& f, const FormItem& x, const ImageFunction& g, const FormItem& y) const {
+    constexpr size_t kField = 4;
+    if (x.size != y.size || x.text.size() != y.text.size() || x.text.size() < x.size) return false;
+    const auto raw_x = a_.form.code(f).subspan(x.offset, x.size), raw_y = b_.form.code(g).subspan(y.offset, y.size);
+    for (size_t field = 0; field + kField <= x.size; ++field) {
+      const auto equal_but = [&](size_t from, size_t to) {
+        return std::equal(x.text.begin(), x.text.begin() + static_cast<ptrdiff_t>(from), y.text.begin()) &&
+               std::equal(x.text.begin() + static_cast<ptrdiff_t>(to), x.text.end(),
+                          y.text.begin() + static_cast<ptrdiff_t>(to));
+      };
+      if (!equal_but(field, field + kField)) continue;
+      const std::string before = a_.form.per_cpu(read_le<uint32_t>(raw_x, field));
+      if (!before.empty() && before == b_.form.per_cpu(read_le<uint32_t>(raw_y, field))) return true;
+    }
+    return false;
+  }
+
+  std::string reason(const ImageFunction& f, const std::vector<FormItem>& x, const ImageFunction& g,
+                     const std::vector<FormItem>& y, size_t at) const {
+    const auto text = [](const Side& side, const ImageFunction& function, const std::vector<FormItem>& items,
+                         size_t n) {
+      return n < items.size() ? side.disassembler.text(side.form.code(function), items[n].offset) : "the end";
+    };
+    const uint64_t offset = at < y.size() ? y[at].offset : g.symbol->size;
+    const bool same_kind = at < std::min(x.size(), y.size()) && x[at].before_target == y[at].before_target &&
+                           x[at].before_target != std::string::npos &&
+                           x[at].text.compare(0, x[at].before_target, y[at].text, 0, y[at].before_target) == 0;
+    if (same_kind) return fmt::format("code differs at +{:#x}: {} instead of {}", offset, shown(y[at]), shown(x[at]));
+    return fmt::format("code differs at +{:#x}: {} instead of {}", offset, text(b_, g, y, at), text(a_, f, x, at));
+  }
+
+  /// What an instruction refers to, for people.
+  static std::string shown(const FormItem& item) {
+    constexpr size_t kShown = 60;
+    std::string result;
+    for (const char c : item.target().substr(0, kShown)) result += c >= ' ' && c < 0x7f ? c : '.';
+    return result.starts_with('@') ? "a branch to instruction " + result.substr(1) : result;
+  }
+
+  static void report(ImageChange::Kind kind, const ImageFunction* f, const ImageFunction* g, std::string reason,
+                     std::vector<ImageChange>& out) {
+    const ImageFunction& named = g != nullptr ? *g : *f;
+    out.push_back({kind, named.name, std::string(named.file), f != nullptr ? f->symbol->size : 0,
+                   g != nullptr ? g->symbol->size : 0, std::move(reason)});
+  }
+
+  /// A part that the compiler put elsewhere is no function of its own: it counts as a change of its function, whatever
+  /// became of the part.
+  void join_cold_parts() {
+    std::map<std::pair<std::string, std::string>, ImageChange> joined;
+    const auto is_part = [](const ImageChange& c) { return c.name.find(".cold") != std::string::npos; };
+    std::vector<ImageChange> others;
+    for (ImageChange& change : result_.functions) {
+      if (!is_part(change)) others.push_back(std::move(change));
+    }
+    for (const ImageChange& part : result_.functions) {
+      if (part.name.empty() || !is_part(part)) continue;
+      const std::string name = without_cold(part.name);
+      const bool known = std::any_of(others.begin(), others.end(),
+                                     [&](const ImageChange& c) { return c.name == name && c.file == part.file; });
+      if (known) continue;
+      ImageChange change = part;
+      change.kind = ImageChange::Kind::changed;
+      change.name = name;
+      change.reason = part.kind == ImageChange::Kind::changed ? part.reason + ", in its .cold part"
+                      : part.kind == ImageChange::Kind::added ? "has a .cold part now"
+                                                              : "has no .cold part any more";
+      others.push_back(std::move(change));
+    }
+    result_.functions = std::move(others);
+  }
+
+  const Side &a_, &b_;
+  mutable std::optional<elf::CompileUnits> units_a_, units_b_;  ///< read when the first constant is asked about
+  ImageDifference result_;
+};
+
+void sort_by_weight(std::vector<ImageChange>& changes) {
+  const auto weight = [](const ImageChange& c) { return std::max(c.old_size, c.new_size); };
+  std::stable_sort(changes.begin(), changes.end(), [&](const ImageChange& a, const ImageChange& b) {
+    if (a.kind != b.kind) return a.kind < b.kind;
+    return weight(a) != weight(b) ? weight(a) > weight(b) : a.name < b.name;
+  });
+}
+
+void check_machines(const elf::ElfObject& before, const elf::ElfObject& after) {
+  check(before.machine() == after.machine(), "{} and {} are for different architectures", before.name(), after.name());
+}
+
+}  // namespace
+
+ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after) {
+  check_machines(before, after);
+  check((before.type() == 1) == (after.type() == 1), "one of {} and {} is linked, the other is not", before.name(),
+        after.name());
+  auto other = std::async(std::launch::async, [&] { return std::make_unique<Side>(before); });
+  const Side b(after);
+  const std::unique_ptr<Side> a = other.get();
+  ImageDifference result = ImageComparison(*a, b).run();
+  sort_by_weight(result.functions);
+  sort_by_weight(result.variables);
+  return result;
+}
+
+ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject& after) {
+  check_machines(before, after);
+  const elf::Disassembler disassembler(before.machine());
+  const Pieces original(before, disassembler), patched(after, disassembler);
+  const Tables original_tables(original, {}), patched_tables(patched, {});
+  const Correlation correlation =
+      correlate(original, patched, elf::read_debug_info(before), elf::read_debug_info(after));
+  Comparison comparison(original, patched, correlation, original_tables, patched_tables);
+  comparison.learn_lines();
+  const ChangeSet changes = compare(original, patched, correlation, comparison, patched_tables);
+  ImageDifference result;
+  const auto add = [&](ImageChange::Kind kind, const Piece* a, const Piece* b, const std::string& reason) {
+    const Piece& named = b != nullptr ? *b : *a;
+    result.functions.push_back(
+        {kind, std::string(named.name()), "", a != nullptr ? a->size : 0, b != nullptr ? b->size : 0, reason});
+  };
+  for (const FunctionChange& c : changes.functions) {
+    const bool added = c.kind == FunctionChange::Kind::added;
+    add(added ? ImageChange::Kind::added : ImageChange::Kind::changed, c.original, c.patched, added ? "" : c.reason);
+  }
+  for (const Piece* piece : changes.removed_functions) add(ImageChange::Kind::removed, piece, nullptr, "");
+  for (const Piece& piece : patched.all()) {
+    result.compared += piece.kind == PieceKind::function ? 1 : 0;
+    result.compared_variables += piece.kind == PieceKind::object ? 1 : 0;
+  }
+  for (const DataChange& c : changes.data) {
+    result.variables.push_back(
+        {ImageChange::Kind::changed, std::string(c.patched->name()), "", c.original->size, c.patched->size, c.reason});
+  }
+  if (!changes.only_lines.empty()) result.noise["line numbers"] = changes.only_lines.size();
+  sort_by_weight(result.functions);
+  return result;
+}
+
+}  // namespace klp::diff

@@ -1,0 +1,40 @@
+// What differs between two builds of the same binary: two vmlinux, two modules, two objects.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "elf/elf_object.h"
+
+namespace klp::diff {
+
+struct ImageChange {
+  enum class Kind { changed, added, removed };
+  Kind kind = Kind::changed;
+  std::string name;                     ///< without the compiler's numbers; a .cold part counts as its function
+  std::string file;                     ///< of a local function, "meminfo.c"; may be empty
+  uint64_t old_size = 0, new_size = 0;  ///< bytes, .cold parts not counted; 0: not there
+  std::string reason;                   ///< of a changed one: its first difference
+};
+
+struct ImageDifference {
+  std::vector<ImageChange> functions;             ///< by kind, then weight: the largest first; then by name
+  std::vector<ImageChange> variables;             ///< likewise; what they hold at first
+  uint64_t compared = 0, compared_variables = 0;  ///< of the second build
+  /// Differences that mean nothing, by their names, with the number of functions that have no others.
+  std::map<std::string, uint64_t> noise;
+};
+
+/// Compares two linked images, or two modules or objects (read with the relocations of allocated sections), function by
+/// function in the normal form of image_form.h. Names of noise: "per-cpu addresses", "line numbers" (of
+/// linked images with DWARF), "moved to another file", and of
+/// variables "build information" (versions, times). Tables of the kernel that belong to no function are not looked at.
+/// Error when they are for different machines.
+ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after);
+
+/// Compares two relocatable objects of one unit as `build` does: correlated by what the code means, with the kernel
+/// tables that belong to a function, and without regard to line numbers ("line numbers" in noise).
+ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject& after);
+
+}  // namespace klp::diff

@@ -1,0 +1,350 @@
+#include "diff/image_form.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "diff/instructions.h"
+#include "support/bytes.h"
+#include "support/error.h"
+
+namespace klp::diff {
+namespace {
+
+constexpr uint16_t kRelocatable = 1;         // ET_REL
+constexpr uint64_t kMappedLow = 1ULL << 32;  // per-cpu data is linked at 0
+constexpr uint64_t kConstant = 8;            // bytes of a constant that has no name, where its size is not known
+constexpr size_t kShortestField = 4;
+
+bool is_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+bool is_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return (c >= 0x20 && c < 0x7f) || (c >= 1 && c <= 13); });
+}
+
+std::string_view string_at(std::span<const std::byte> data, uint64_t offset) {
+  const std::string_view rest(reinterpret_cast<const char*>(data.data()) + offset, data.size() - offset);
+  const size_t end = rest.find('\0');
+  return end == std::string_view::npos ? std::string_view() : rest.substr(0, end);
+}
+
+/// Symbols that name what is there; marks of the linker and of the compiler do not.
+bool names_something(const elf::Symbol& s) {
+  return s.is_defined() && !s.is_section() && s.type != elf::kSttFile && !s.name.empty() && s.section->is_alloc() &&
+         !s.name.starts_with(".L") && !s.name.starts_with("__pfx_");
+}
+
+/// A name that says more comes first: with a size, global, and the same in every build.
+bool says_more(const elf::Symbol& a, const elf::Symbol& b) {
+  if ((a.size != 0) != (b.size != 0)) return a.size != 0;
+  if (a.is_local() != b.is_local()) return !a.is_local();
+  return a.name < b.name;
+}
+
+}  // namespace
+
+std::string stable_name(std::string_view symbol) {
+  std::string result;
+  for (size_t at = 0; at <= symbol.size();) {
+    const size_t dot = std::min(symbol.find('.', at), symbol.size());
+    const std::string_view part = symbol.substr(at, dot - at);
+    if (at == 0 || !is_digits(part)) result += (at == 0 ? "" : ".") + std::string(part);
+    at = dot + 1;
+  }
+  if (result.starts_with("__UNIQUE_ID_") || result.starts_with("__BTF_ID__") || result.starts_with("__key")) {
+    while (!result.empty() && std::isdigit(static_cast<unsigned char>(result.back())) != 0) result.pop_back();
+  }
+  return result;
+}
+
+/// One function while its form is made.
+struct ImageForm::Code {
+  const elf::Section& section;
+  uint64_t start;  ///< offset in the section
+  uint64_t size;
+  const std::vector<elf::Instruction>& instructions;
+  std::span<const std::byte> bytes;
+  const std::vector<elf::Disassembler::Mention>& mentions;  ///< of a linked image
+};
+
+ImageForm::ImageForm(const elf::ElfObject& image)
+    : image_(image),
+      arch_(arch::arch_for(image.machine())),
+      index_(image),
+      linked_(image.type() != kRelocatable),
+      places_(image.sections().size()) {
+  for (const elf::Section& s : image.sections()) {
+    if (linked_ && s.name.starts_with(".data..percpu")) per_cpu_ = &s;
+    if (!s.is_alloc() || (linked_ && s.address < kMappedLow)) continue;
+    low_ = std::min(low_, s.address);
+    high_ = std::max(high_, s.address + s.size);
+  }
+  for (const elf::Symbol& s : image.symbols()) {
+    if (names_something(s)) places_[s.section->index].push_back({s.value, &s});
+  }
+  for (const elf::Symbol& s : image.symbols()) {
+    if (linked_ && s.is_defined() && !s.is_local() && s.size == 0) marks_.emplace(s.value, &s);
+  }
+  for (auto& places : places_) {
+    std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+      return a.value != b.value ? a.value < b.value : says_more(*a.symbol, *b.symbol);
+    });
+    const auto same = [](const Place& a, const Place& b) { return a.value == b.value; };
+    places.erase(std::unique(places.begin(), places.end(), same), places.end());
+    for (const Place& place : places) {
+      const elf::Symbol& s = *place.symbol;
+      const bool code = s.section->is_exec() && s.section->has_data() && s.size != 0 && !s.is_object();
+      const bool data = !s.section->is_exec() && s.size != 0 && s.is_object();
+      if (code || data)
+        (code ? functions_ : variables_)
+            .push_back({&s, stable_name(s.name), s.is_local() ? s.file : std::string_view()});
+    }
+  }
+  for (auto* list : {&functions_, &variables_}) {
+    std::sort(list->begin(), list->end(),
+              [](const ImageFunction& a, const ImageFunction& b) { return a.symbol->index < b.symbol->index; });
+  }
+}
+
+const elf::Symbol* ImageForm::covering(const elf::Section& section, uint64_t value) const {
+  const auto& places = places_[section.index];
+  auto after = std::upper_bound(places.begin(), places.end(), value,
+                                [](uint64_t v, const Place& place) { return v < place.value; });
+  if (after == places.begin()) return nullptr;
+  const elf::Symbol& s = *std::prev(after)->symbol;
+  const bool reaches = s.size == 0 ? s.value == value || section.is_exec() : value - s.value < s.size;
+  return reaches ? &s : nullptr;
+}
+
+std::string ImageForm::per_cpu(uint64_t offset) const {
+  if (per_cpu_ == nullptr || offset < per_cpu_->address || offset - per_cpu_->address >= per_cpu_->size) return {};
+  const elf::Symbol* s = covering(*per_cpu_, offset);
+  return s == nullptr ? "" : fmt::format("{}+{:#x}", stable_name(s->name), offset - s->value);
+}
+
+std::span<const std::byte> ImageForm::code(const ImageFunction& function) const {
+  const elf::Section& section = *function.symbol->section;
+  const uint64_t start = function.symbol->value - section.address;
+  if (start > section.data.size()) return {};
+  return section.data.subspan(start, std::min<uint64_t>(function.symbol->size, section.data.size() - start));
+}
+
+void ImageForm::describe_data(const elf::Section& section, uint64_t value, std::string& out) const {
+  const uint64_t offset = value - section.address;
+  const elf::Symbol* s = covering(section, value);
+  const bool readable = section.has_data() && offset < section.data.size() && !section.is_writable();
+  // The compiler's numbered constants and what has no name are what they hold.
+  if (readable && (s == nullptr || (s->is_local() && s->name.find('.') != std::string_view::npos))) {
+    const std::string_view text = string_at(section.data, offset);
+    if (section.is_strings() || (!text.empty() && is_text(text))) {
+      out += '"';
+      out += text;
+      return;
+    }
+  }
+  if (s != nullptr) {
+    out += stable_name(s->name);
+    if (value != s->value) out += fmt::format("+{:#x}", value - s->value);
+    return;
+  }
+  if (!readable) {
+    out += section.name;
+    return;
+  }
+  const uint64_t wanted = section.is_mergeable_constants() && section.entsize != 0 ? section.entsize : kConstant;
+  const uint64_t size = std::min<uint64_t>(wanted, section.data.size() - offset);
+  out += '#';
+  out.append(reinterpret_cast<const char*>(section.data.data()) + offset, size);
+}
+
+/// What lies between sections: the linker's marks (_end), with a distance for code that counts from there.
+void ImageForm::describe_mark(uint64_t value, std::string& out) const {
+  const auto after = marks_.upper_bound(value);
+  if (!linked_ || after == marks_.begin()) {
+    out += fmt::format("={:#x}", value);
+    return;
+  }
+  const elf::Symbol& mark = *std::prev(after)->second;
+  out += fmt::format("{}+{:#x}", mark.name, value - mark.value);
+}
+
+void ImageForm::describe_outside(const elf::Section* section, uint64_t value, std::string& out) const {
+  if (section == nullptr) return describe_mark(value, out);
+  if (!section->is_exec()) return describe_data(*section, value, out);
+  const elf::Symbol* s = covering(*section, value);
+  out += s == nullptr ? std::string(section->name) : stable_name(s->name);
+  if (s != nullptr && value != s->value) out += fmt::format("+{:#x}", value - s->value);
+}
+
+/// Addresses are whole words, where the compiler puts them.
+std::string ImageForm::linked_content(const elf::Section& section, uint64_t start, uint64_t size) const {
+  constexpr uint64_t kWord = 8;
+  std::string out;
+  for (uint64_t at = 0; at < size;) {
+    const uint64_t step = std::min(size - at, kWord - (section.address + start + at) % kWord);
+    const uint64_t value = step == kWord ? read_le<uint64_t>(section.data, start + at) : 0;
+    if (value >= low_ && value < high_) {
+      out += '|';
+      describe_outside(index_.section_at(value), value, out);
+      out += '\0';
+    } else {
+      out.append(reinterpret_cast<const char*>(section.data.data()) + start + at, step);
+    }
+    at += step;
+  }
+  return out;
+}
+
+std::string ImageForm::relocated_content(const elf::Section& section, uint64_t start, uint64_t size) const {
+  std::string out(reinterpret_cast<const char*>(section.data.data()) + start, size);
+  std::string targets;
+  const auto& all = section.relocations;
+  auto r = std::lower_bound(all.begin(), all.end(), start,
+                            [](const elf::Relocation& x, uint64_t v) { return x.offset < v; });
+  for (; r != all.end() && r->offset < start + size; ++r) {
+    const uint64_t width = arch_.field_kind(*r).width, at = r->offset - start;
+    if (width == 0 || at + width > size) continue;
+    std::fill_n(out.begin() + static_cast<int64_t>(at), width, '\0');
+    targets += fmt::format("|{:#x} ", at);
+    const int64_t offset = arch_.target_offset(*r, arch_.bias(*r, 0));
+    if (r->symbol->is_defined()) {
+      describe_outside(r->symbol->section, r->symbol->value + static_cast<uint64_t>(offset), targets);
+    } else {
+      targets += fmt::format("{}+{:#x}", stable_name(r->symbol->name), offset);
+    }
+  }
+  return out + targets;
+}
+
+std::string ImageForm::content(const ImageFunction& variable) const {
+  const elf::Section& section = *variable.symbol->section;
+  const uint64_t start = variable.symbol->value - section.address;
+  const uint64_t size = variable.symbol->size;
+  if (!section.has_data()) return fmt::format("zeros {}", size);
+  if (start > section.data.size() || section.data.size() - start < size) return {};
+  return linked_ ? linked_content(section, start, size) : relocated_content(section, start, size);
+}
+
+void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const {
+  const uint64_t offset = section != nullptr ? value - section->address : 0;
+  if (section == &code.section && offset >= code.start && offset - code.start < code.size) {
+    out +=
+        fmt::format("@{}", instruction_number(code.instructions, code.size, static_cast<int64_t>(offset - code.start)));
+    return;
+  }
+  describe_outside(section, value, out);
+}
+
+void ImageForm::describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end,
+                                   std::string& out) const {
+  const elf::Symbol& s = *r.symbol;
+  const int64_t offset = arch_.target_offset(r, arch_.bias(r, to_end));
+  if (!s.is_defined()) {
+    out += stable_name(s.name);
+    if (offset != 0) out += fmt::format("+{:#x}", offset);
+    return;
+  }
+  describe(code, s.section, s.value + static_cast<uint64_t>(offset), out);
+}
+
+void ImageForm::add_branch(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+  out += fmt::format("{}{} ", "?jbc"[static_cast<size_t>(instruction.flow)], instruction.condition);
+  const auto& all = code.section.relocations;
+  const uint64_t at = code.start + instruction.offset;
+  const auto r =
+      std::lower_bound(all.begin(), all.end(), at, [](const elf::Relocation& x, uint64_t v) { return x.offset < v; });
+  if (r != all.end() && r->offset < at + instruction.size && arch_.field_kind(*r).width > 0)
+    return describe_reference(code, *r, at + instruction.size - r->offset, out);
+  const uint64_t value = code.section.address + code.start + static_cast<uint64_t>(instruction.target);
+  describe(code, linked_ ? index_.section_at(value) : &code.section, value, out);
+}
+
+void ImageForm::add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+  const size_t bytes = out.size();
+  const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
+  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  const auto& all = code.section.relocations;
+  const uint64_t at = code.start + instruction.offset, end = at + instruction.size;
+  auto r =
+      std::lower_bound(all.begin(), all.end(), at, [](const elf::Relocation& x, uint64_t v) { return x.offset < v; });
+  for (; r != all.end() && r->offset < end; ++r) {
+    const uint64_t width = arch_.field_kind(*r).width;
+    if (width == 0 || r->offset + width > end) continue;
+    std::fill_n(out.begin() + static_cast<int64_t>(bytes + r->offset - at), width, '\0');
+    out += '|';
+    describe_reference(code, *r, end - r->offset, out);
+  }
+}
+
+/// Where in the instruction its address stands is found by its value: relative to the end, or absolute.
+void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+  const size_t bytes = out.size();
+  const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
+  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  const uint64_t at = code.section.address + code.start + instruction.offset;
+  auto mention = std::lower_bound(code.mentions.begin(), code.mentions.end(), at,
+                                  [](const auto& m, uint64_t v) { return m.at < v; });
+  for (; mention != code.mentions.end() && mention->at == at; ++mention) {
+    const bool per_cpu = mention->address < low_;
+    if (per_cpu && !arch_.uses_per_cpu_area(raw)) continue;
+    const uint32_t relative = static_cast<uint32_t>(mention->address - (at + instruction.size));
+    const uint32_t absolute = static_cast<uint32_t>(mention->address);
+    for (size_t i = raw.size(); i-- > kShortestField - 1;) {
+      const size_t field = i - (kShortestField - 1);
+      const uint32_t value = read_le<uint32_t>(raw, field);
+      if (value != relative && value != absolute) continue;
+      std::fill_n(out.begin() + static_cast<int64_t>(bytes + field), kShortestField, '\0');
+      out += '|';
+      if (per_cpu)
+        out += this->per_cpu(mention->address);
+      else
+        describe(code, index_.section_at(mention->address), mention->address, out);
+      break;
+    }
+  }
+}
+
+template <typename See>
+void ImageForm::each_item(const ImageFunction& function, const elf::Disassembler& disassembler, See see) const {
+  const elf::Section& section = *function.symbol->section;
+  const std::span<const std::byte> bytes = code(function);
+  const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
+  std::vector<elf::Disassembler::Mention> mentions;
+  if (linked_) mentions = disassembler.mentions(bytes, function.symbol->value, per_cpu_ != nullptr ? 0 : low_, high_);
+  const Code code{section, function.symbol->value - section.address, bytes.size(), instructions, bytes, mentions};
+  std::string text;
+  for (const elf::Instruction& i : instructions) {
+    if (i.nop) continue;
+    text.clear();
+    if (i.flow != elf::Flow::none)
+      add_branch(code, i, text);
+    else if (linked_)
+      add_linked(code, i, text);
+    else
+      add_relocated(code, i, text);
+    see(i, text);
+  }
+}
+
+std::vector<FormItem> ImageForm::form(const ImageFunction& function, const elf::Disassembler& disassembler) const {
+  std::vector<FormItem> result;
+  each_item(function, disassembler, [&](const elf::Instruction& i, const std::string& text) {
+    const size_t raw = i.flow != elf::Flow::none ? 0 : i.size;
+    result.push_back({i.offset, i.size, text, i.flow != elf::Flow::none ? text.find(' ') : text.find('|', raw)});
+  });
+  return result;
+}
+
+std::string ImageForm::digest(const ImageFunction& function, const elf::Disassembler& disassembler) const {
+  std::string result;
+  each_item(function, disassembler, [&](const elf::Instruction&, const std::string& text) {
+    result += text;
+    result += '\n';
+    result += static_cast<char>(text.size());  // what an item holds cannot pass for the end of another
+  });
+  return result;
+}
+
+}  // namespace klp::diff

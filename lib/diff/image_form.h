@@ -1,0 +1,102 @@
+// The normal form of functions in shipped binaries: vmlinux, modules, single objects. Two builds of the same code have
+// the same form wherever the linker put what it refers to.
+//
+// An instruction without padding NOPs; a direct branch as condition and target; an address in it as what lies there: a
+// symbol and a distance, a string, a constant's bytes. Places inside a function count as instruction numbers. Numbers
+// that the compiler gives to clones and statics (foo.constprop.0, n.12) are left out.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arch/arch.h"
+#include "elf/disassembler.h"
+#include "elf/symbol_index.h"
+
+namespace klp::diff {
+
+/// "foo.constprop" of "foo.constprop.0", "n" of "n.12", "__UNIQUE_ID_x" of "__UNIQUE_ID_x123".
+std::string stable_name(std::string_view symbol);
+
+/// A function, or a variable.
+struct ImageFunction {
+  const elf::Symbol* symbol = nullptr;
+  std::string name;       ///< stable_name; a .cold part has its own
+  std::string_view file;  ///< the FILE symbol of a local one, "meminfo.c"; empty for globals
+};
+
+/// One instruction of a function.
+struct FormItem {
+  uint64_t offset = 0;  ///< in the function
+  uint8_t size = 0;
+  std::string text;                          ///< its form, unprintable in part
+  size_t before_target = std::string::npos;  ///< in text; npos: it refers to nothing
+
+  /// What it refers to: "sk_free", or "@12" for an instruction of the function; may be empty.
+  std::string_view target() const {
+    return before_target == std::string::npos ? std::string_view() : std::string_view(text).substr(before_target + 1);
+  }
+};
+
+class ImageForm {
+ public:
+  /// A relocatable object must have been read with the relocations of its allocated sections. `image` must outlive it.
+  explicit ImageForm(const elf::ElfObject& image);
+
+  /// All code that a symbol with a size covers, in symbol table order; of several names for one place the first global,
+  /// or else the first.
+  const std::vector<ImageFunction>& functions() const { return functions_; }
+
+  /// Variables and constants that a symbol with a size covers, in the same order.
+  const std::vector<ImageFunction>& variables() const { return variables_; }
+
+  /// What a variable holds at first, addresses in it as what lies there; of one that is only zeros, how many.
+  std::string content(const ImageFunction& variable) const;
+
+  /// Thread-safe with a disassembler for each thread.
+  std::vector<FormItem> form(const ImageFunction& function, const elf::Disassembler& disassembler) const;
+
+  /// The same as one text: equal exactly where the items' texts are.
+  std::string digest(const ImageFunction& function, const elf::Disassembler& disassembler) const;
+
+  /// The per-cpu variable at an offset of the per-cpu area, as "name+0x8"; empty when there is none. Such offsets stand
+  /// in code of linked images as plain numbers.
+  std::string per_cpu(uint64_t offset) const;
+
+  std::span<const std::byte> code(const ImageFunction& function) const;
+  const elf::ElfObject& image() const { return image_; }
+
+ private:
+  struct Code;
+  struct Place {
+    uint64_t value;
+    const elf::Symbol* symbol;
+  };
+  const elf::Symbol* covering(const elf::Section& section, uint64_t value) const;
+  void describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const;
+  std::string linked_content(const elf::Section& section, uint64_t start, uint64_t size) const;
+  std::string relocated_content(const elf::Section& section, uint64_t start, uint64_t size) const;
+  void describe_outside(const elf::Section* section, uint64_t value, std::string& out) const;
+  void describe_mark(uint64_t value, std::string& out) const;
+  void describe_data(const elf::Section& section, uint64_t value, std::string& out) const;
+  void add_branch(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  void add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  void add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  void describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, std::string& out) const;
+  template <typename See>
+  void each_item(const ImageFunction& function, const elf::Disassembler& disassembler, See see) const;
+
+  const elf::ElfObject& image_;
+  const arch::Arch& arch_;
+  elf::SymbolIndex index_;
+  bool linked_;
+  uint64_t low_ = UINT64_MAX, high_ = 0;
+  const elf::Section* per_cpu_ = nullptr;
+  std::vector<std::vector<Place>> places_;        ///< by section, by value
+  std::map<uint64_t, const elf::Symbol*> marks_;  ///< of a linked image: the linker's, by address
+  std::vector<ImageFunction> functions_, variables_;
+};
+
+}  // namespace klp::diff

@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "report/compare_report.h"
+#include "report/text_layout.h"
+
+namespace klp::report {
+namespace {
+
+using diff::ImageChange;
+using Kind = ImageChange::Kind;
+
+constexpr size_t kShown = 20;  // changes of a binary that are listed without `all`
+
+bool differs(const ComparedBinary& b) {
+  return b.only_before || b.only_after || !b.difference.functions.empty() || !b.difference.variables.empty();
+}
+
+uint64_t weight(const ComparedBinary& b) {
+  return b.difference.functions.size() + b.difference.variables.size();
+}
+
+/// "3 changed, 1 new, 2 removed".
+std::string counts(const std::vector<ImageChange>& changes) {
+  std::string text;
+  const std::pair<Kind, const char*> kinds[] = {
+      {Kind::changed, "changed"}, {Kind::added, "new"}, {Kind::removed, "removed"}};
+  for (const auto& [kind, word] : kinds) {
+    const auto n = std::count_if(changes.begin(), changes.end(), [k = kind](const auto& c) { return c.kind == k; });
+    if (n != 0)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", with_thousands(static_cast<uint64_t>(n)), word);
+  }
+  return text.empty() ? "none" : text;
+}
+
+class CompareWriter {
+ public:
+  CompareWriter(const CompareReport& report, const CompareTextOptions& options)
+      : report_(report), options_(options), paint_(options.color) {
+    for (const ComparedBinary& b : report.binaries) {
+      if (differs(b)) different_.push_back(&b);
+    }
+    std::stable_sort(different_.begin(), different_.end(),
+                     [](const auto* a, const auto* b) { return weight(*a) > weight(*b); });
+  }
+
+  std::string write() {
+    write_outcome();
+    for (const ComparedBinary* b : different_) write_binary(*b);
+    write_noise();
+    return std::move(out_);
+  }
+
+ private:
+  void write_outcome() {
+    const std::string of = counted(report_.binaries.size(), "binary", "binaries");
+    if (different_.empty()) {
+      out_ += wrapped(paint_(Ink::good, "same: "), fmt::format("no function and no variable differs in {}", of));
+    } else {
+      std::vector<ImageChange> functions, variables;
+      for (const ComparedBinary* b : different_) {
+        const diff::ImageDifference& d = b->difference;
+        functions.insert(functions.end(), d.functions.begin(), d.functions.end());
+        variables.insert(variables.end(), d.variables.begin(), d.variables.end());
+      }
+      out_ += wrapped(paint_(Ink::warn, "different: "),
+                      fmt::format("functions: {}; variables: {}; in {} of {}", counts(functions), counts(variables),
+                                  with_thousands(different_.size()), of));
+    }
+    out_ += fmt::format("\n  before  {}\n  after   {}\n", report_.before, report_.after);
+  }
+
+  void write_binary(const ComparedBinary& binary) {
+    const std::string name = paint_(Ink::strong, binary.name);
+    if (binary.only_before || binary.only_after) {
+      out_ += fmt::format("\n{}: only in the {} build\n", name, binary.only_before ? "first" : "second");
+      return;
+    }
+    const diff::ImageDifference& d = binary.difference;
+    out_ += fmt::format("\n{}: functions: {} of {}; variables: {} of {}\n", name, counts(d.functions),
+                        with_thousands(d.compared), counts(d.variables), with_thousands(d.compared_variables));
+    if (options_.stat) return;
+    write_changes(d.functions, "functions");
+    write_changes(d.variables, "variables");
+  }
+
+  void write_changes(const std::vector<ImageChange>& changes, std::string_view what) {
+    const size_t shown = options_.all ? changes.size() : std::min(changes.size(), kShown);
+    for (size_t i = 0; i < shown; ++i) write_change(changes[i]);
+    if (shown < changes.size())
+      out_ += fmt::format("  and {} more {} (--all lists them)\n", with_thousands(changes.size() - shown), what);
+  }
+
+  void write_change(const ImageChange& change) {
+    const char* word = change.kind == Kind::changed ? "changed" : change.kind == Kind::added ? "new" : "removed";
+    std::string name = change.name;
+    if (!change.file.empty()) name += fmt::format(" ({})", change.file);
+    const std::string size = change.old_size != 0 && change.new_size != 0 && change.old_size != change.new_size
+                                 ? fmt::format("{} -> {} bytes", change.old_size, change.new_size)
+                                 : fmt::format("{} bytes", std::max(change.old_size, change.new_size));
+    const std::string line = fmt::format("  {} {} {}", padded(word, 8), padded(name, 44), padded(size, 22));
+    if (change.reason.empty()) {
+      out_ += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    } else if (columns(line) + 1 + columns(change.reason) <= kTextWidth) {
+      out_ += fmt::format("{} {}\n", line, change.reason);
+    } else {
+      out_ += line.substr(0, line.find_last_not_of(' ') + 1) + "\n" + wrapped(std::string(11, ' '), change.reason);
+    }
+  }
+
+  void write_noise() {
+    std::map<std::string, uint64_t> noise;
+    for (const ComparedBinary& b : report_.binaries) {
+      for (const auto& [name, count] : b.difference.noise) noise[name] += count;
+    }
+    std::string text;
+    for (const auto& [name, count] : noise)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, with_thousands(count));
+    if (!text.empty()) out_ += "\n" + wrapped("not counted as differences: ", text);
+    out_ += fmt::format("\ntook {:.2f} s\n", static_cast<double>(report_.total_ms) / 1000);
+  }
+
+  const CompareReport& report_;
+  const CompareTextOptions& options_;
+  Paint paint_;
+  std::vector<const ComparedBinary*> different_;
+  std::string out_;
+};
+
+}  // namespace
+
+bool is_same(const CompareReport& report) {
+  return std::none_of(report.binaries.begin(), report.binaries.end(), differs);
+}
+
+std::string compare_text(const CompareReport& report, const CompareTextOptions& options) {
+  return CompareWriter(report, options).write();
+}
+
+}  // namespace klp::report

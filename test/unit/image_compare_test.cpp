@@ -1,0 +1,132 @@
+// Two builds of a small program: as objects and as linked images, which must agree.
+#include "diff/image_compare.h"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "diff/image_form.h"
+#include "support/files.h"
+#include "support/run.h"
+
+namespace klp::test {
+namespace {
+
+constexpr const char* kSource = R"c(
+extern int printk(const char *text, ...);
+struct ops { int (*read)(int); const char *name; long limit; };
+static int counter;
+static __attribute__((noinline)) int helper(int x) { static int n; n += x; return n + counter; }
+int first(int x) { return printk("first %d", x) + helper(x); }
+int second(int x) { counter += x; return x > 3 ? helper(x) : first(x); }
+static __attribute__((noinline)) int other(int x) { static int n; n -= x; return n; }
+int third(int x) { return other(x) * 3; }
+struct ops table = { first, "table", 7 };
+__attribute__((noipa)) int printk(const char *text, ...) { return text[0]; }
+)c";
+
+struct Builds {
+  TempDir directory{fs::temp_directory_path(), "klp-image-compare"};
+
+  fs::path object(const std::string& source, const std::string& name) const {
+    const fs::path file = directory.path() / name / "unit.c", object = directory.path() / name / "unit.o";
+    fs::create_directories(file.parent_path());
+    write_file_atomically(file, source);
+    run_checked({"gcc", "-O2", "-g", "-fno-pic", "-mcmodel=kernel", "-ffunction-sections", "-fdata-sections",
+                 "-fcf-protection=none", "-c", "-o", object.string(), file.string()});
+    return object;
+  }
+
+  fs::path linked(const fs::path& object, const std::string& start) const {
+    const fs::path image = object.string() + ".image";
+    run_checked({"ld", "-o", image.string(), "-Ttext=" + start, "-e", "first", "--no-relax", object.string()});
+    return image;
+  }
+};
+
+std::vector<std::string> names(const std::vector<diff::ImageChange>& changes) {
+  std::vector<std::string> result;
+  for (const auto& c : changes) result.push_back(c.name);
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+using Names = std::vector<std::string>;
+
+std::string edited(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+/// The changed functions and variables, in which all three ways to compare agree.
+std::pair<Names, Names> changed(const std::string& before, const std::string& after) {
+  const Builds builds;
+  const fs::path a = builds.object(before, "a"), b = builds.object(after, "b");
+  const auto objects = diff::compare_images(elf::ElfObject::read(a), elf::ElfObject::read(b));
+  const auto images = diff::compare_images(
+      elf::ElfObject::read(builds.linked(a, "0xffffffff81000000"), elf::ElfObject::Want::symbols_only),
+      elf::ElfObject::read(builds.linked(b, "0xffffffff81400000"), elf::ElfObject::Want::symbols_only));
+  const auto units = diff::compare_units(elf::ElfObject::read(a), elf::ElfObject::read(b));
+  CHECK(names(objects.functions) == names(images.functions));
+  CHECK(names(objects.functions) == names(units.functions));
+  CHECK(names(objects.variables) == names(images.variables));
+  CHECK(images.compared > 0);
+  return {names(images.functions), names(images.variables)};
+}
+
+}  // namespace
+
+TEST_CASE("a build does not differ from itself, wherever it is linked", "[compare]") {
+  CHECK(changed(kSource, kSource) == std::pair<Names, Names>{});
+}
+
+TEST_CASE("other lines, another order and other numbers of statics are no difference", "[compare]") {
+  CHECK(changed(kSource, std::string("\n\n\n") + kSource) == std::pair<Names, Names>{});
+  std::string moved = edited(kSource, "int third(int x) { return other(x) * 3; }\n", "");
+  moved = edited(moved, "static int counter;\n",
+                 "static int counter;\nstatic int other(int x);\nint third(int x) { return other(x) * 3; }\n");
+  CHECK(changed(kSource, moved) == std::pair<Names, Names>{});
+}
+
+TEST_CASE("each kind of change is seen", "[compare]") {
+  CHECK(changed(kSource, edited(kSource, "x > 3", "x > 4")).first == Names{"second"});
+  CHECK(changed(kSource, edited(kSource, "first %d", "first: %d")).first == Names{"first", "second"});
+  CHECK(
+      changed(kSource, edited(kSource, "? helper(x)", "? other(x)").replace(0, 1, "static int other(int x);")).first ==
+      Names{"second"});
+  CHECK(changed(kSource, edited(kSource, "\"table\", 7", "\"table\", 8")).second == Names{"table"});
+  CHECK(changed(kSource, edited(kSource, "{ first,", "{ second,")).second == Names{"table"});
+  CHECK(changed(kSource, edited(kSource, "\"table\"", "\"tables\"")).second == Names{"table"});
+}
+
+TEST_CASE("what is new or gone is named", "[compare]") {
+  const Builds builds;
+  const auto a = elf::ElfObject::read(builds.object(kSource, "a"));
+  const auto b =
+      elf::ElfObject::read(builds.object(std::string(kSource) + "int fresh(int x) { return third(x) + 1; }", "b"));
+  const auto there = diff::compare_images(a, b), back = diff::compare_images(b, a);
+  REQUIRE(names(there.functions) == Names{"fresh"});
+  CHECK(there.functions[0].kind == diff::ImageChange::Kind::added);
+  REQUIRE(names(back.functions) == Names{"fresh"});
+  CHECK(back.functions[0].kind == diff::ImageChange::Kind::removed);
+}
+
+TEST_CASE("the compiler's numbers are no part of a name", "[compare]") {
+  CHECK(diff::stable_name("foo.constprop.0.isra.12") == "foo.constprop.isra");
+  CHECK(diff::stable_name("foo.part.0.cold") == "foo.part.cold");
+  CHECK(diff::stable_name("n.3") == "n");
+  CHECK(diff::stable_name("__UNIQUE_ID_ddebug123") == "__UNIQUE_ID_ddebug");
+  CHECK(diff::stable_name("sha256") == "sha256");
+}
+
+TEST_CASE("builds for different machines, or one linked and one not, are an Error", "[compare]") {
+  const Builds builds;
+  const fs::path object = builds.object(kSource, "a");
+  const auto a = elf::ElfObject::read(object);
+  const auto image =
+      elf::ElfObject::read(builds.linked(object, "0xffffffff81000000"), elf::ElfObject::Want::symbols_only);
+  CHECK_THROWS_WITH(diff::compare_images(a, image), Catch::Contains("is linked, the other is not"));
+}
+
+}  // namespace klp::test

@@ -1,0 +1,197 @@
+// klp-diff compare: what differs between two builds.
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "commands.h"
+#include "options.h"
+#include "report/compare_report.h"
+#include "support/files.h"
+#include "support/progress.h"
+#include "support/run.h"
+
+namespace klp::tools {
+namespace {
+
+struct CompareOptions {
+  std::string before, after;
+  std::string json;
+  bool all = false, stat = false;
+  unsigned jobs = 0;
+};
+
+/// Binaries by the name under which both sides have them.
+using Binaries = std::map<std::string, fs::path>;
+
+constexpr std::string_view kPacked = ".xz";
+
+bool is_image(const std::string& name) {
+  return name == "vmlinux" || name.starts_with("vmlinux-");
+}
+
+/// What a directory holds: vmlinux and modules, or, when it has none of them, objects.
+Binaries binaries_in(const fs::path& directory) {
+  Binaries images, objects;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file()) continue;
+    std::string name = entry.path().filename().string();
+    if (name.ends_with(kPacked)) name.resize(name.size() - kPacked.size());
+    if (is_image(name))
+      images.emplace("vmlinux", entry.path());
+    else if (name.ends_with(".ko"))
+      images.emplace(name, entry.path());
+    else if (name.ends_with(".o") && name == entry.path().filename())
+      objects.emplace(entry.path().lexically_relative(directory).string(), entry.path());
+  }
+  return images.empty() ? objects : images;
+}
+
+/// One side as the user named it: a file, a directory, a package, a fetched kernel.
+class ComparedSide {
+ public:
+  explicit ComparedSide(const std::string& name) {
+    if (fs::is_directory(name)) {
+      binaries_ = binaries_in(name);
+    } else if (fs::exists(name) && name.ends_with(".deb")) {
+      unpacked_.emplace(fs::temp_directory_path(), "unpacked");
+      run_checked({"dpkg-deb", "-x", name, unpacked_->path().string()});
+      binaries_ = binaries_in(unpacked_->path());
+    } else if (fs::exists(name)) {
+      single_ = true;
+      binaries_.emplace(fs::path(name).filename().string(), name);
+    } else if (name.find(':') != std::string::npos) {
+      add_kernel(name);
+    } else {
+      throw Error(fmt::format("{}: no such file or directory", name),
+                  "give two files, directories, .deb packages or kernels (klp-diff kernel list)");
+    }
+    check_with_hint(name);
+  }
+
+  const Binaries& binaries() const { return binaries_; }
+  bool is_single() const { return single_; }
+
+ private:
+  void add_kernel(const std::string& name) {
+    kernel::KernelSelection selection;
+    selection.name = name;
+    const kernel::Kernel kernel = kernel::open_kernel(selection);
+    binaries_ = binaries_in(kernel.boot_modules.empty() ? kernel.modules : kernel.boot_modules);
+    binaries_["vmlinux"] = kernel.vmlinux;
+  }
+
+  void check_with_hint(const std::string& name) const {
+    if (binaries_.empty())
+      throw Error(fmt::format("{}: holds no vmlinux, no module and no object", name),
+                  "give a directory of a build, or of unpacked packages");
+  }
+
+  std::optional<TempDir> unpacked_;
+  Binaries binaries_;
+  bool single_ = false;
+};
+
+elf::ElfObject read_binary(const fs::path& path) {
+  using Want = elf::ElfObject::Want;
+  if (path.extension() == kPacked) {
+    const std::string text = run_checked({"xz", "-dc", path.string()});
+    const auto* data = reinterpret_cast<const std::byte*>(text.data());
+    return elf::ElfObject::parse(path.string(), {data, data + text.size()}, Want::allocated);
+  }
+  elf::ElfObject object = elf::ElfObject::read(path, Want::symbols_only);
+  return object.type() == 1 ? elf::ElfObject::read(path, Want::allocated) : std::move(object);
+}
+
+/// Objects that are no modules are compared as `build` compares them.
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
+  const bool units = before.extension() == ".o" && after.extension() == ".o";
+  if (units) return diff::compare_units(elf::ElfObject::read(before), elf::ElfObject::read(after));
+  return diff::compare_images(read_binary(before), read_binary(after));
+}
+
+bool have_equal_bytes(const fs::path& before, const fs::path& after) {
+  return fs::file_size(before) == fs::file_size(after) && read_file(before) == read_file(after);
+}
+
+std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
+  std::vector<report::ComparedBinary> result;
+  for (const auto& [name, path] : before.binaries())
+    result.push_back({name, after.binaries().count(name) == 0, false, {}});
+  for (const auto& [name, path] : after.binaries()) {
+    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}});
+  }
+  return result;
+}
+
+void compare_all(const ComparedSide& before, const ComparedSide& after, std::vector<report::ComparedBinary>& binaries,
+                 unsigned jobs) {
+  Progress progress("comparing", binaries.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < binaries.size(); i = next++) {
+      throw_if_interrupted();
+      report::ComparedBinary& binary = binaries[i];
+      progress.advance(binary.name);
+      if (binary.only_before || binary.only_after) continue;
+      const fs::path &a = before.binaries().at(binary.name), &b = after.binaries().at(binary.name);
+      if (!have_equal_bytes(a, b)) binary.difference = compare_files(a, b);
+    }
+  };
+  if (jobs == 0) jobs = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::future<void>> workers;
+  for (unsigned n = 0; n < std::min<size_t>(jobs, binaries.size()); ++n)
+    workers.push_back(std::async(std::launch::async, work));
+  for (auto& worker : workers) worker.get();
+}
+
+ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const ComparedSide before(options.before), after(options.after);
+  check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
+        before.is_single() ? options.before : options.after);
+  report::CompareReport report{KLP_VERSION, options.before, options.after, {}, 0};
+  if (before.is_single()) {
+    const fs::path &a = before.binaries().begin()->second, &b = after.binaries().begin()->second;
+    report.binaries = {{after.binaries().begin()->first, false, false, {}}};
+    if (!have_equal_bytes(a, b)) report.binaries[0].difference = compare_files(a, b);
+  } else {
+    report.binaries = listed(before, after);
+    compare_all(before, after, report.binaries, options.jobs);
+  }
+  report.total_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+  if (options.json != "-")
+    fmt::print("{}", report::compare_text(report, {use_color(common, STDOUT_FILENO), options.all, options.stat}));
+  if (options.json == "-")
+    fmt::print("{}", report::compare_json(report));
+  else if (!options.json.empty())
+    write_file_atomically(options.json, report::compare_json(report));
+  check(std::fflush(stdout) == 0, "cannot write to standard output");
+  return report::is_same(report) ? ExitStatus::ok : ExitStatus::refused;
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
+  CLI::App* command = app.add_subcommand("compare", "what differs between two builds");
+  auto options = std::make_shared<CompareOptions>();
+  const char* what =
+      "an object, a module, vmlinux, a directory of a build or of unpacked packages, a .deb, or a kernel";
+  command->add_option("before", options->before, what)->required();
+  command->add_option("after", options->after, "the other one, of the same kind")->required();
+  command->add_flag("--all", options->all, "list every function and variable that differs");
+  command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
+  command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
+  command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
+  command->callback([&common, &status, options] { status = compare(common, *options); });
+}
+
+}  // namespace klp::tools
