@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "elf/elf_types.h"
 #include "elf/relocation_name.h"
 
 namespace klp::diff {
@@ -37,6 +38,19 @@ bool may_refuse_module(const PatchObject& object) {
   return object.object != "vmlinux" && std::any_of(object.callbacks.begin(), object.callbacks.end(), [](const auto& c) {
            return c.kind == elf::CallbackKind::pre_patch;
          });
+}
+
+std::set<std::string> shared_names(const PatchObject& user, const PatchObject& owner) {
+  std::set<std::string> defined, result;
+  for (const PlanSymbol& s : owner.symbols) {
+    if (s.bind != elf::kStbLocal) defined.insert(s.name);
+  }
+  for (const PlanSection& section : user.sections) {
+    for (const PlanRelocation& r : section.relocations) {
+      if (r.target == PlanRelocation::Target::plain && defined.contains(r.name)) result.insert(r.name);
+    }
+  }
+  return result;
 }
 
 std::string dump(const PatchObject& object) {

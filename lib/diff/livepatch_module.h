@@ -98,6 +98,9 @@ struct PatchObject {
 bool has_late_references(const PatchObject& object);
 bool may_refuse_module(const PatchObject& object);
 
+/// What `user` refers to by names that `owner` defines: they must go into the same module.
+std::set<std::string> shared_names(const PatchObject& user, const PatchObject& owner);
+
 /// Stable text, one line a fact, for --plan, golden tests and reviewers.
 std::string dump(const PatchObject& object);
 

@@ -75,6 +75,7 @@ struct Report {
   std::string hint;     ///< what can be done about it; may be empty
   std::optional<ReportKernel> kernel;
   std::optional<ReportModule> module;
+  std::vector<ReportModule> further_modules;  ///< build --split: `module` is the first of several
   std::vector<ReportUnit> units;
   HeaderReach header_reach;
   std::vector<Finding> findings;                        ///< as Findings::sorted() gives them: shown in this order

@@ -177,9 +177,11 @@ std::string report_json(const Report& report) {
     json["kernel"] = {{"release", k->release}, {"arch", k->arch}, {"build_id", k->build_id}};
     if (!k->name.empty()) json["kernel"]["name"] = k->name;
   }
-  if (const auto& m = report.module) {
-    json["module"] = {{"name", m->name}, {"file", m->file}, {"size", m->size}, {"sha256", m->sha256}};
-  }
+  const auto module = [](const ReportModule& m) {
+    return Json{{"name", m.name}, {"file", m.file}, {"size", m.size}, {"sha256", m.sha256}};
+  };
+  if (report.module) json["module"] = module(*report.module);
+  for (const ReportModule& m : report.further_modules) json["further_modules"].push_back(module(m));
   json["units"] = Json::array();
   for (const ReportUnit& unit : report.units) json["units"].push_back(to_json(unit));
   if (!report.header_reach.units.empty()) json["header_reach"] = to_json(report.header_reach);

@@ -63,7 +63,8 @@ class TextWriter {
   }
 
   std::string summary() const {
-    const std::string what = report_.module ? file_name(report_.module->file) : std::string("the patch");
+    std::string what = report_.module ? file_name(report_.module->file) : std::string("the patch");
+    for (const ReportModule& m : report_.further_modules) what += ", " + file_name(m.file);
     std::vector<std::string> parts = {fmt::format("replaces {}", counted(count_functions("replaced"), "function"))};
     for (const char* word : {"added", "copied"}) {
       std::string counts;
@@ -97,14 +98,25 @@ class TextWriter {
   void write_module() {
     if (!report_.module && !report_.kernel) return;
     out_ += "\n";
-    if (const auto& m = report_.module) {
-      out_ += fmt::format("  module  {}, {} bytes{}\n", m->file, with_thousands(m->size),
-                          m->name.empty() ? "" : fmt::format(" (loads as {})", m->name));
+    if (report_.module) write_module(*report_.module);
+    for (const ReportModule& m : report_.further_modules) write_module(m);
+    if (!report_.further_modules.empty()) {
+      out_ +=
+          wrapped("  split   ",
+                  "each module is loaded, disabled and replaced for itself, so one for a module that a machine never "
+                  "loads can be left out. But nothing keeps them together: each has its own transition, so code of "
+                  "one object may run patched while that of another does not; and none replaces livepatches that "
+                  "are loaded already, nor the versions of these modules from an earlier build");
     }
     if (const auto& k = report_.kernel) {
       const bool named = !k->name.empty() && k->name != k->release;
       out_ += fmt::format("  kernel  {}{}, {}\n", named ? k->name + ", release " : "", k->release, k->arch);
     }
+  }
+
+  void write_module(const ReportModule& m) {
+    out_ += fmt::format("  module  {}, {} bytes{}\n", m.file, with_thousands(m.size),
+                        m.name.empty() ? "" : fmt::format(" (loads as {})", m.name));
   }
 
   void write_unit(const ReportUnit& unit) {

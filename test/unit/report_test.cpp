@@ -72,6 +72,18 @@ std::vector<std::string> lines(const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("several modules of one build: all are named, with what that means") {
+  Report report = sample();
+  report.further_modules.push_back({"livepatch_fix_xfs", "out/livepatch_fix_xfs.ko", 20000, "11"});
+  const std::string text = report_text(report, false);
+  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko, livepatch_fix_xfs.ko replaces 1 function"));
+  CHECK_THAT(text, Catch::Contains("  module  out/livepatch_fix_xfs.ko, 20,000 bytes (loads as livepatch_fix_xfs)\n"));
+  CHECK_THAT(text, Catch::Contains("each has its own transition"));
+  CHECK_THAT(report_json(report), Catch::Contains("\"further_modules\""));
+  CHECK_THAT(report_text(sample(), false), !Catch::Contains("transition"));
+  CHECK_THAT(report_json(sample()), !Catch::Contains("further_modules"));
+}
+
 TEST_CASE("JSON follows the schema", "[report]") {
   const auto json = nlohmann::json::parse(report_json(sample()));
   CHECK(json["schema"] == "klp-diff/1");
@@ -151,7 +163,8 @@ TEST_CASE("the list says replaced and added, as the headline does", "[report]") 
   report.units[0].functions.push_back({"caller", "lifted", true, 0, 1, 1, "", 0, {"calls f, which changed"}});
   report.units[0].functions.push_back({"gone", "removed", false, 0, 1, 0, "", 0, {"no longer there"}});
   std::string text = report_text(report, false);
-  CHECK_THAT(text, Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions, adds 1 variable, copies 1 function\n"));
+  CHECK_THAT(text,
+             Catch::StartsWith("ok: livepatch-fix.ko replaces 2 functions, adds 1 variable, copies 1 function\n"));
   for (const char* line : {"  replaced  meminfo_proc_show ", "  copied    show_val_kb ", "  unused    gone ",
                            "  added     counter ", " unchanged itself, but calls f, which changed\n"})
     CHECK_THAT(text, Contains(line));

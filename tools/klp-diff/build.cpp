@@ -38,11 +38,13 @@ void check_usage(const BuildOptions& options) {
     wrong("patches and build trees are given together", "give either PATCH... or --original-tree and --patched-tree");
   if (!original && options.patches.empty())
     wrong("there is nothing to build from", "give PATCH..., or --original-tree and --patched-tree");
+  if (options.split && !options.output.empty() && !std::filesystem::is_directory(options.output))
+    wrong("--split writes several modules, and -o names no directory", "give -o an existing directory");
 }
 
 ExitStatus run(BuildCommand& command, const CommonOptions& common) {
   check_usage(command.options);
-  command.options.replace = !command.no_replace;
+  command.options.replace = !command.no_replace && !command.options.split;
   const BuildResult result = build(command);
   if (!result.plan.empty()) {
     fmt::print("{}", result.plan);
@@ -68,6 +70,10 @@ void add_build_command(CLI::App& app, const CommonOptions& common, ExitStatus& s
   sub->add_option("--name", o.name,
                   "the module's name (default: livepatch_ and the first patch's or the patched tree's file name)");
   sub->add_flag("--no-replace", command->no_replace, "do not replace livepatches that are already loaded");
+  sub->add_flag(
+      "--split", o.split,
+      "make one module for each patched object (vmlinux, a module), NAME_OBJECT, instead of one for all; none "
+      "of them replaces livepatches that are already loaded");
   sub->add_option("-j,--jobs", o.jobs, "parallel compilations (default: all processors)");
   sub->add_option("--cc-launcher", o.cc_launcher,
                   "a command to put before the compiler in all compilations: ccache, distcc, icecc");

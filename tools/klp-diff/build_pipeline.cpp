@@ -181,6 +181,7 @@ class Build {
     // Checkpoint: everything that speaks against the patch is known.
     for (const std::string& unused : findings_.accept(options_.accept))
       log("build").warn("--accept {}: nothing to accept", unused);
+    if (options_.split) refuse_shared_code();
     name_definitions(source_->patched_source(directory.path()), findings_);
     if (findings_.has_refusal()) return finish(report::Outcome::refused);
     if (plans_.empty()) {
@@ -191,9 +192,8 @@ class Build {
       return finish(report::Outcome::unchanged);
     }
     if (options_.plan) return finish(report::Outcome::ok);
-    clock_.begin("link");
     runtime.get();
-    write_module(directory.path() / "module");
+    write_modules(directory.path() / "module");
     return finish(report::Outcome::ok);
   }
 
@@ -352,22 +352,54 @@ class Build {
     }
   }
 
-  void write_module(const fs::path& directory) {
-    const Progress progress("linking " + name_);
+  /// A module to be: all plans, or those of one object.
+  struct Part {
+    std::string name;
+    std::vector<diff::PatchObject> plans;
+    fs::path file;  ///< once it is made
+  };
+
+  std::vector<Part> parts() const {
+    if (!options_.split) return {{name_, plans_, {}}};
+    std::vector<Part> result;
+    for (const diff::PatchObject& plan : plans_) {
+      const std::string name = name_ + "_" + plan.object;
+      auto part = std::find_if(result.begin(), result.end(), [&](const Part& p) { return p.name == name; });
+      if (part == result.end()) part = result.insert(result.end(), {name, {}, {}});
+      part->plans.push_back(plan);
+    }
+    return result;
+  }
+
+  /// All are made before the first is delivered.
+  void write_modules(const fs::path& directory) {
+    std::vector<Part> modules = parts();
+    for (Part& part : modules) {
+      clock_.begin("link");
+      const fs::path own = options_.split ? directory / part.name : directory;
+      fs::create_directories(own);
+      write_module(own, part);
+    }
+    for (const Part& part : modules) deliver(part);
+  }
+
+  void write_module(const fs::path& directory, Part& part) {
+    const Progress progress("linking " + part.name);
+    const std::vector<diff::PatchObject>& plans = part.plans;
     kernel::ModuleLink link;
-    link.name = name_;
+    link.name = part.name;
     link.replace = options_.replace;
-    link.pinned = std::any_of(plans_.begin(), plans_.end(), [](const diff::PatchObject& plan) { return plan.escapes; });
-    link.constants = std::any_of(plans_.begin(), plans_.end(),
-                                 [](const diff::PatchObject& plan) { return !plan.constants.empty(); });
-    link.late_references = std::any_of(plans_.begin(), plans_.end(), diff::has_late_references);
-    link.may_refuse_modules = std::any_of(plans_.begin(), plans_.end(), diff::may_refuse_module);
+    link.pinned = std::any_of(plans.begin(), plans.end(), [](const diff::PatchObject& plan) { return plan.escapes; });
+    link.constants =
+        std::any_of(plans.begin(), plans.end(), [](const diff::PatchObject& plan) { return !plan.constants.empty(); });
+    link.late_references = std::any_of(plans.begin(), plans.end(), diff::has_late_references);
+    link.may_refuse_modules = std::any_of(plans.begin(), plans.end(), diff::may_refuse_module);
     link.kernel_leaves_references = leaves_references_;
     link.directory = directory;
-    add_modinfo(link);
-    for (const diff::PatchObject& plan : plans_) {
+    add_modinfo(plans, link);
+    for (const diff::PatchObject& plan : plans) {
       link.dead_branches.insert(plan.dead_branches.begin(), plan.dead_branches.end());
-      check(plan.object != name_, "the module cannot have the name of the module it patches: {}", name_);
+      check(plan.object != part.name, "the module cannot have the name of the module it patches: {}", part.name);
       std::string file =
           plan.unit.substr(0, plan.unit.rfind('.')) + (plan.object == "vmlinux" ? "" : "@" + plan.object);
       std::replace_if(
@@ -376,14 +408,13 @@ class Build {
       diff::emit(plan).write(link.objects.back());
     }
     const fs::path linked = kernel::link_module(kernel_, link);
-    const fs::path final_module = directory / (name_ + ".final.ko");
-    elf::finalize_klp(linked, final_module);
+    part.file = directory / (part.name + ".final.ko");
+    elf::finalize_klp(linked, part.file);
     clock_.begin("verify");
-    verify::check_against_plan(elf::ElfObject::read(final_module), plans_);
-    deliver(final_module);
+    verify::check_against_plan(elf::ElfObject::read(part.file), plans);
   }
 
-  void add_modinfo(kernel::ModuleLink& link) const {
+  void add_modinfo(const std::vector<diff::PatchObject>& plans, kernel::ModuleLink& link) const {
     link.modinfo.emplace("klp_diff", KLP_VERSION);
     link.modinfo.insert(source_->origin());
     std::string accepted;
@@ -391,17 +422,36 @@ class Build {
     if (!accepted.empty()) link.modinfo.emplace("klp_diff_accepted", accepted);
     if (link.pinned) link.modinfo.emplace("klp_diff_pinned", "1");
     std::set<std::string> namespaces;
-    for (const diff::PatchObject& plan : plans_) namespaces.insert(plan.namespaces.begin(), plan.namespaces.end());
+    for (const diff::PatchObject& plan : plans) namespaces.insert(plan.namespaces.begin(), plan.namespaces.end());
     for (const std::string& name : namespaces) link.modinfo.emplace("import_ns", name);
   }
 
-  void deliver(const fs::path& final_module) {
-    fs::path target = options_.output.empty() ? fs::path(name_ + ".ko") : options_.output;
-    if (fs::is_directory(target)) target /= name_ + ".ko";
+  void deliver(const Part& part) {
+    fs::path target = options_.output.empty() ? fs::path(part.name + ".ko") : options_.output;
+    if (fs::is_directory(target)) target /= part.name + ".ko";
     throw_if_interrupted();
-    const std::string content = read_file(final_module);
+    const std::string content = read_file(part.file);
     write_file_atomically(target, content);
-    result_.report.module = report::ReportModule{name_, target.string(), content.size(), sha256_hex(content)};
+    const report::ReportModule module{part.name, target.string(), content.size(), sha256_hex(content)};
+    if (!result_.report.module)
+      result_.report.module = module;
+    else
+      result_.report.further_modules.push_back(module);
+  }
+
+  /// What one object's code needs of another's new code is in the same module, or nowhere.
+  void refuse_shared_code() {
+    for (const diff::PatchObject& user : plans_) {
+      for (const diff::PatchObject& owner : plans_) {
+        if (user.object == owner.object) continue;
+        for (const std::string& name : diff::shared_names(user, owner)) {
+          findings_.add({Severity::refusal, "new-dependency", user.object, user.unit, name,
+                         fmt::format("is new in {} of {}, and a module for {} alone has no access to it", owner.unit,
+                                     owner.object, user.object),
+                         "build one module for all, without --split"});
+        }
+      }
+    }
   }
 
   BuildResult finish(report::Outcome outcome) {

@@ -14,9 +14,10 @@ struct BuildOptions {
   kernel::KernelSelection kernel;
   std::vector<std::filesystem::path> patches;
   std::filesystem::path original_tree, patched_tree;  ///< instead of patches: both or none
-  std::filesystem::path output;                       ///< file or existing directory; empty: NAME.ko here
+  std::filesystem::path output;                       ///< file or existing directory (with split: directory); empty: here
   std::string name;  ///< module name; empty: made from the first patch's or the patched tree's file name
   bool replace = true;
+  bool split = false;  ///< a module for each patched object, NAME_OBJECT; none of them replaces others
   unsigned jobs = 0;
   std::string cc_launcher;         ///< put before the compiler: ccache, distcc, icecc; may have arguments
   std::filesystem::path work_dir;  ///< empty: the system's temporary directory

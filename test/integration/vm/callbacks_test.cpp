@@ -3,6 +3,7 @@
 
 #include <sstream>
 
+#include "build_pipeline.h"
 #include "vm_suite.h"
 
 using namespace klp;
@@ -89,6 +90,58 @@ TEST_CASE("a pre-patch callback that fails keeps the livepatch out", "[vm]") {
   REQUIRE_FALSE(said.empty());
   for (const std::string& event : said) CHECK(event == "pre_patch vmlinux");  // insmod tries twice
   CHECK_THAT(messages, Contains("pre-patch callback failed for object 'vmlinux'"));
+}
+
+TEST_CASE("a pre-patch callback of the second object that fails undoes the first, and nothing else", "[vm]") {
+  vm::Vm& machine = Suite::get().machine();
+  const Livepatch& livepatch = Suite::get().livepatch("callback-fails-second");
+  REQUIRE(machine.run("modprobe zram").status == 0);
+  const std::string messages = refused(livepatch);
+  const Events attempt = {"pre_patch vmlinux", "pre_patch zram", "post_unpatch vmlinux"};
+  Events twice = attempt;  // insmod tries twice
+  twice.insert(twice.end(), attempt.begin(), attempt.end());
+  CHECK(events(messages) == twice);
+  CHECK_THAT(messages, Contains("pre-patch callback failed for object 'zram'"));
+  CHECK(machine.run("rmmod zram").status == 0);
+}
+
+TEST_CASE("a livepatch for each patched object", "[vm][split]") {
+  Suite& suite = Suite::get();
+  tools::BuildOptions options;
+  options.kernel.name = suite.kernel().name;
+  options.patches = {patch_file("callbacks-kpatch")};
+  options.output = suite.directory("split");
+  options.name = "split";
+  options.split = true;
+  options.replace = false;
+  const report::Report report = tools::run_build(options).report;
+  REQUIRE(report.outcome == report::Outcome::ok);
+  CHECK(report.module->name == "split_zram");
+  REQUIRE(report.further_modules.size() == 1);
+  CHECK(report.further_modules.front().name == "split_vmlinux");
+  Livepatch of_vmlinux, of_zram;
+  of_zram.name = report.module->name;
+  of_zram.file = report.module->file;
+  of_vmlinux.name = report.further_modules.front().name;
+  of_vmlinux.file = report.further_modules.front().file;
+
+  vm::Vm& machine = suite.machine();
+  const std::string before = machine.run("cat /proc/version").output;
+  machine.new_kernel_messages();
+  load(of_zram);
+  CHECK(machine.run("cat /proc/version").output == before);
+  load(of_vmlinux);
+  CHECK(machine.run("cat /proc/version; modprobe zram").output == "patched " + before);
+  disable_and_unload(of_zram.name);
+  CHECK(machine.run("cat /proc/version").output == "patched " + before);
+  disable_and_unload(of_vmlinux.name);
+  CHECK(machine.run("cat /proc/version; rmmod zram").output == before);
+  const std::string messages = machine.new_kernel_messages();
+  CHECK(events(messages) == Events{"starting patching transition", "pre_patch vmlinux", "starting patching transition",
+                                   "post_patch vmlinux", "loading module 'zram'", "pre_patch zram", "post_patch zram",
+                                   "pre_unpatch zram", "starting unpatching transition", "post_unpatch zram",
+                                   "pre_unpatch vmlinux", "starting unpatching transition", "post_unpatch vmlinux"});
+  CHECK(vm::trouble_in(messages).empty());
 }
 
 TEST_CASE("shadow variables live until the livepatch goes", "[vm]") {
