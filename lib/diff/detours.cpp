@@ -85,7 +85,7 @@ void put_distance(std::vector<std::byte>& code, uint64_t field, int64_t distance
 
 std::vector<Detour> site_detours(const Piece& function, const DetourContext& context) {
   std::vector<Detour> sites;
-  if (function.kind != PieceKind::function) return sites;
+  if (function.kind != PieceKind::function || context.none) return sites;
   for (const TableEntry& entry : context.tables->of(&function)) {
     const auto site = site_of(entry, function);
     if (!site) continue;
@@ -104,7 +104,7 @@ std::vector<Detour> site_detours(const Piece& function, const DetourContext& con
 std::optional<Detour> replacement_detour(const TableEntry& entry, const Fragment& fragment, const Piece& function,
                                          const DetourContext& context) {
   const auto site = site_of(entry, function);
-  if (!site || fragment.size == 0 || !fragment.copied_at_load) return std::nullopt;
+  if (!site || context.none || fragment.size == 0 || !fragment.copied_at_load) return std::nullopt;
   const Detour detour{fragment.piece, fragment.start, fragment.start + fragment.size, site->site, site->back};
   // At most one state may be in force at the site, or it is not known which holds in the copy.
   const auto states =

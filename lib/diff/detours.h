@@ -32,6 +32,7 @@ struct DetourContext {
   const Pieces* patched = nullptr;
   const Tables* tables = nullptr;
   const ReferencePolicy* policy = nullptr;
+  bool none = false;  ///< nothing moves: UnitInput::ignore_lateness
 };
 
 /// The sites of a function's alternatives whose own code has late references and means the same elsewhere: whole

@@ -283,6 +283,7 @@ class UnitAnalysis {
     input.source = file_symbol(*in_.patched);
     input.wanted = in_.wanted;
     input.keep_new_globals = in_.carry_new_globals;
+    input.ignore_lateness = in_.ignore_lateness;
     input.shared = chosen_.shared;
     input.callbacks = chosen_.callbacks;
     input.states = marks_.states;

@@ -34,6 +34,8 @@ struct UnitInput {
   bool check_identity = true;
   bool partial_symbols = false;    ///< `vmlinux` is not the whole kernel: what it lacks is left to the module loader
   bool carry_new_globals = false;  ///< whether wanted or not: the other units are not known
+  /// For tests only: what the livepatch core resolves late is taken for early, so that the module does not work.
+  bool ignore_lateness = false;
   /// Definitions of the touched files and of the unit's own source, for the explanations; null: not known.
   const SourceChanges* source = nullptr;
   /// Globals that another unit of the object carries anew, with the reason: their callers here call the new ones.

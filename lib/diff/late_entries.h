@@ -1,5 +1,15 @@
 // Table entries that the livepatch core completes too late: the kernel reads a module's tables while it loads it, the
-// references into a patched module are resolved after that, at the earliest.
+// references into a patched module are resolved after that, at the earliest. What is done, by the place of such a
+// reference (everything else is carried, and processed at load):
+//
+//   an entry of a static call                       left out: the compiled call takes the trampoline
+//   the key of a jump label, site of five bytes     the code tests the key each time (key_tests.h)
+//     a shorter site that is off, of a tracepoint   left out, with a warning: the tracepoint stays off
+//     any other                                     refused: module-static-key
+//   the code of an alternative, or its replacement  moved behind the function (detours.h)
+//     where it cannot move                          refused: unsupported-relocation
+//   code that other tables have rewritten           refused: unsupported-relocation (paravirt sites refer to vmlinux)
+//   an entry of any other table                     refused: unsupported-relocation (they refer to the module itself)
 #pragma once
 
 #include <set>

@@ -261,12 +261,12 @@ class Planner : PlanSections {
         note_noreturn(decision.klp);
         ++result_.klp_relocations;
         if (!may_leave(reference, site, planned, decision.klp.symbol, decision.late())) return false;
-        if (decision.late() && (site.in_table || site.patched_at_load)) {
+        if (decision.late() && (site.in_table || site.patched_at_load) && !in_.ignore_lateness) {
           refuse(
               site, section(site.section).name == "__jump_table" ? "module-static-key" : "unsupported-relocation",
               fmt::format("{} refers to {} of module {}, which is resolved after the kernel has used this entry",
                           section(site.section).name, decision.klp.symbol, decision.klp.symbol_object),
-              "avoid static keys, static calls and alternatives on the module's own symbols in the changed function");
+              "keep what the kernel rewrites (static keys, alternatives) in functions that do not change");
           return false;
         }
         return true;
@@ -321,7 +321,7 @@ class Planner : PlanSections {
 
   // --- tables ---
 
-  DetourContext detour_context() const { return {in_.patched, in_.tables, in_.policy}; }
+  DetourContext detour_context() const { return {in_.patched, in_.tables, in_.policy, in_.ignore_lateness}; }
 
   void add_tables(const Piece& function) {
     const size_t symbol = symbols_.at(&function);
@@ -358,7 +358,7 @@ class Planner : PlanSections {
   void add_entry(const Piece& function, const TableEntry& entry) {
     if (entry.spec->constant_size != 0) return add_constant(function, entry);
     switch_off_branch(entry, function, *in_.patched, object_, symbols_.at(&function));
-    const LateEntry late = late_entry(entry, function, *in_.patched, *in_.policy);
+    const LateEntry late = in_.ignore_lateness ? LateEntry{} : late_entry(entry, function, *in_.patched, *in_.policy);
     if (late.treatment == LateEntry::Treatment::switch_off) {
       silent_tracepoints_.insert(late.tracepoint);
       object_.dead_branches.insert(std::string(in_.patched->leader(&function)->name()));

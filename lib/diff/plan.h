@@ -20,6 +20,7 @@ struct PlanInput {
   std::vector<std::pair<const Piece*, PlanFunction>> functions;  ///< replaced leaders with old name and position
   std::set<std::string, std::less<>> wanted;                     ///< names of new globals that other units refer to
   bool keep_new_globals = false;                                 ///< all of them, as UnitInput::carry_new_globals
+  bool ignore_lateness = false;                                  ///< as UnitInput::ignore_lateness
   std::unordered_set<const Piece*> shared;                       ///< functions that other units call by their names
   std::vector<std::pair<const Piece*, elf::CallbackKind>> callbacks;
   std::vector<PlanState> states;

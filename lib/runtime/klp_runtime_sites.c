@@ -93,9 +93,13 @@ void noinline klp_diff_clear_sites(const char *object)
 
 		if (!is_section_of(info, section, object))
 			continue;
-		for (; relocation < end; relocation++)
-			klp_diff_text_poke((void *)(info->sechdrs[section->sh_info].sh_addr + relocation->r_offset), zeros,
-					   written_size(relocation));
+		for (; relocation < end; relocation++) {
+			void *place = (void *)(info->sechdrs[section->sh_info].sh_addr + relocation->r_offset);
+			const size_t size = written_size(relocation);
+
+			if (size)
+				klp_diff_text_poke(place, zeros, size);
+		}
 	}
 	mutex_unlock(&klp_diff_text_mutex);
 }

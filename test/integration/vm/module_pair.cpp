@@ -87,7 +87,7 @@ ModulePair::ModulePair(const std::string& name, const std::string& patch)
       shipped_object_(elf::ElfObject::read(module_)),
       shipped_(shipped_object_) {}
 
-std::unique_ptr<Livepatch> ModulePair::livepatch(bool replace) const {
+std::unique_ptr<Livepatch> ModulePair::made(bool replace, Without safeguard) const {
   Suite& suite = Suite::get();
   const elf::ElfObject original = elf::ElfObject::read(original_), patched = elf::ElfObject::read(patched_);
   diff::UnitInput input;
@@ -99,25 +99,26 @@ std::unique_ptr<Livepatch> ModulePair::livepatch(bool replace) const {
   input.vmlinux = &suite.vmlinux();
   input.exports = &suite.exports();
   input.table_sizes = suite.table_sizes();
+  input.ignore_lateness = safeguard == Without::late_code;
   const diff::UnitResult result = diff::analyse(input);
   for (const Finding& finding : result.findings.sorted()) UNSCOPED_INFO(finding.code << ": " << finding.message);
   REQUIRE_FALSE(result.findings.has_refusal());
   REQUIRE(result.changed);
 
   kernel::ModuleLink link;
-  link.directory = directory_of(name_) / (patch_ + "-livepatch");
+  link.directory = directory_of(name_) / fmt::format("{}-livepatch-{}", patch_, static_cast<int>(safeguard));
   fs::create_directories(link.directory);
-  link.name = "livepatch_" + patch_;
+  link.name = (safeguard == Without::nothing ? "livepatch_" : "broken_") + patch_;
   std::replace(link.name.begin(), link.name.end(), '-', '_');
   link.objects = {link.directory / "patch_unit.o"};
   link.replace = replace;
-  link.late_references = diff::has_late_references(result.plan);
+  link.late_references = safeguard != Without::clearing && diff::has_late_references(result.plan);
   link.may_refuse_modules = diff::may_refuse_module(result.plan);
   link.kernel_leaves_references = kernel::leaves_references(suite.vmlinux());
   diff::emit(result.plan).write(link.objects.front());
   auto livepatch = std::make_unique<Livepatch>();
   livepatch->name = link.name;
-  livepatch->file = link.directory.parent_path() / (link.name + ".ko");
+  livepatch->file = link.directory / (link.name + ".ko");
   elf::finalize_klp(kernel::link_module(suite.kernel(), link), livepatch->file);
   livepatch->add_unit(patched_, result.plan, shipped_);
   return livepatch;

@@ -22,9 +22,16 @@ class ModulePair {
   const fs::path& module() const { return module_; }
 
   /// Compares the pair and links the livepatch, livepatch_PATCH. Fails the test when the engine refuses.
-  std::unique_ptr<Livepatch> livepatch(bool replace = true) const;
+  std::unique_ptr<Livepatch> livepatch(bool replace = true) const { return made(replace, Without::nothing); }
+
+  /// The same without what is done about references that come late (in the code; when the module goes), so that it must
+  /// not work.
+  enum class Without { nothing, late_code, clearing };
+  std::unique_ptr<Livepatch> broken(Without safeguard) const { return made(true, safeguard); }
 
  private:
+  std::unique_ptr<Livepatch> made(bool replace, Without safeguard) const;
+
   std::string name_, patch_;
   fs::path module_, original_, patched_;
   elf::ElfObject shipped_object_;
