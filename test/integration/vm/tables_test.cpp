@@ -244,6 +244,37 @@ TEST_CASE("pr_debug switched on", "[vm][tables]") {
   CHECK(result.outputs.at(3).patched.empty());
 }
 
+TEST_CASE("what modules that the kernel ships switch in patched functions", "[vm][tables][keys]") {
+  const Livepatch& livepatch = Suite::get().livepatch("module-events");
+  vm::Vm& machine = Suite::get().machine();
+  const auto disk = machine.run(
+      "modprobe loop && mkdir -p /mnt && dd if=/dev/zero of=/disk bs=1M count=16 2>&1 && losetup /dev/loop0 /disk");
+  INFO(disk.output);
+  REQUIRE(disk.status == 0);
+  const std::string tracing = "/sys/kernel/tracing/", event = tracing + "events/xfs/xfs_buf_get_uncached/enable; ";
+  const std::string mount =
+      "dmesg -c >/dev/null; for type in xfs squashfs; do mount -t $type /dev/loop0 /mnt 2>&1 | sed 's/.*: //'; done; "
+      "grep -c ' xfs_buf_get_uncached: ' " +
+      tracing + "trace; echo >" + tracing +
+      "trace; dmesg | grep -c 'patched: a buffer'; dmesg | grep -o 'SQUASHFS: Entered squashfs_fill_superblock'\n";
+  const auto switched = [&](const char* trace, const char* debug) {
+    return fmt::format("echo {} >{}echo 'func squashfs_fill_super {}p' >/proc/dynamic_debug/control; {}", trace, event,
+                       debug, mount);
+  };
+  auto check = commands({switched("1", "+"), switched("0", "-"), switched("1", "+"), switched("0", "-")});
+  check.modules_before = {"xfs", "squashfs"};
+  const auto result = run_livepatch(livepatch, check);
+  for (size_t i = 0; i < result.outputs.size(); ++i) {
+    const auto& said = result.outputs[i];
+    const std::string buffers = i % 2 == 0 ? "1\n" : "0\n";
+    const std::string message = i % 2 == 0 ? "SQUASHFS: Entered squashfs_fill_superblock\n" : "";
+    CHECK(said.before == "Invalid argument\nInvalid argument\n" + buffers + "0\n" + message);
+    CHECK(said.patched == "Invalid argument\nNumerical argument out of domain\n" + buffers + "1\n" + message);
+    CHECK(said.after == said.before);
+  }
+  CHECK(machine.run("losetup -d /dev/loop0; rm /disk; rmmod loop").status == 0);
+}
+
 TEST_CASE("the cold part of a patched function", "[vm][tables]") {
   const Livepatch& livepatch = Suite::get().livepatch("cold-part");
   REQUIRE(livepatch.units.at(0).functions.count("version_proc_show.cold") == 1);  // so the read-back looks at it

@@ -133,7 +133,7 @@ vm::Vm& Suite::machine() {
   options.cpus = 2;
   options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
   options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
-  options.kernel_modules = {"zram", "nfsd"};
+  options.kernel_modules = {"zram", "nfsd", "xfs", "squashfs", "loop"};
   options.files = {build_probe(options.directory)};
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
