@@ -29,6 +29,7 @@ class Emitter {
     add_callbacks();
     add_states();
     add_constants();
+    add_late_entries();
     return std::move(builder_);
   }
 
@@ -131,6 +132,19 @@ class Emitter {
       const uint64_t start = add_entry(table, elf::kStatesEntrySize);
       put(table, start, s.id);
       put(table, start + 8, s.version);
+    }
+  }
+
+  void add_late_entries() {
+    if (plan_.late_entries.empty()) return;
+    elf::BuilderSection& table =
+        builder_.add_section({std::string(elf::kLateSection), elf::kShtProgbits, 0, 1, 0, {}, 0, {}});
+    for (const PlanLateEntry& e : plan_.late_entries) {
+      for (const std::string& text :
+           {plan_.object, e.function, std::to_string(e.offset), e.table, e.key, e.treatment}) {
+        const auto* start = reinterpret_cast<const std::byte*>(text.c_str());
+        table.data.insert(table.data.end(), start, start + text.size() + 1);
+      }
     }
   }
 

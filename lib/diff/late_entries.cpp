@@ -58,7 +58,33 @@ uint64_t site_end(const TableEntry& entry, const Pieces& patched) {
   fail("{}: entry at {:#x} has no end", entry.section->name, entry.offset);
 }
 
+std::string_view in_words(LateEntry::Treatment treatment) {
+  switch (treatment) {
+    case LateEntry::Treatment::leave_out:
+      return "left out: the call goes through the trampoline, which the kernel keeps right";
+    case LateEntry::Treatment::test_key:
+      return "rewritten: the site jumps to code that tests the key each time";
+    case LateEntry::Treatment::switch_off:
+      return "left out: the tracepoint stays off in the new code, the site has no room for a jump";
+    case LateEntry::Treatment::carry:
+      break;
+  }
+  return "carried";
+}
+
 }  // namespace
+
+PlanLateEntry planned(const LateEntry& late, const TableEntry& entry, const Piece& function, const Pieces& patched) {
+  PlanLateEntry result;
+  result.function = function.name();
+  result.offset = static_cast<uint64_t>(entry.owner_offset);
+  result.table = entry.section->name;
+  for (const elf::Relocation* r : relocations_of(entry)) {
+    if (r->offset - entry.offset == entry.layout->fields.back()) result.key = target_name(patched.resolve(*r));
+  }
+  result.treatment = in_words(late.treatment);
+  return result;
+}
 
 Finding silent_tracepoints(const std::set<std::string>& names, const std::string& object, const std::string& unit) {
   return {

@@ -41,6 +41,9 @@ struct LateEntry {
 LateEntry late_entry(const TableEntry& entry, const Piece& function, const Pieces& patched,
                      const ReferencePolicy& policy);
 
+/// The entry for the plan, with its treatment in words: `late`'s, not Treatment::carry.
+PlanLateEntry planned(const LateEntry& late, const TableEntry& entry, const Piece& function, const Pieces& patched);
+
 /// The warning about tracepoints that were switched off, one for a unit: which function calls them changes nothing for
 /// the user.
 Finding silent_tracepoints(const std::set<std::string>& names, const std::string& object, const std::string& unit);

@@ -78,6 +78,8 @@ std::string dump(const PatchObject& object) {
                           target_text(object, r), r.addend);
     }
   }
+  for (const PlanLateEntry& e : object.late_entries)
+    text += fmt::format("late {}+{:#x} {} key {}: {}\n", e.function, e.offset, e.table, e.key, e.treatment);
   for (const std::string& name : object.namespaces) text += fmt::format("import {}\n", name);
   return text;
 }

@@ -73,6 +73,15 @@ struct PlanConstant {
   uint64_t variable_size = 0;  ///< bytes: 1, 2, 4 or 8
 };
 
+/// A table entry that is not carried as it is, because the kernel would read it before its references are resolved.
+struct PlanLateEntry {
+  std::string function;
+  uint64_t offset = 0;    ///< of the site in the function
+  std::string table;      ///< "__jump_table"
+  std::string key;        ///< what the entry refers to: "__tracepoint_xfs_iunlink"
+  std::string treatment;  ///< what was done, and why that is right, in words
+};
+
 struct PatchObject {
   std::string unit;    ///< "fs/proc/meminfo.o"
   std::string source;  ///< name for the FILE symbol
@@ -85,6 +94,7 @@ struct PatchObject {
   std::vector<PlanCallback> callbacks;
   std::vector<PlanState> states;
   std::vector<PlanConstant> constants;
+  std::vector<PlanLateEntry> late_entries;
   /// Of the klp references to vmlinux, functions that do not return. objtool knows such ones by their names only, so
   /// they keep them on their way through the link.
   std::set<std::string> noreturn;

@@ -359,6 +359,8 @@ class Planner : PlanSections {
     if (entry.spec->constant_size != 0) return add_constant(function, entry);
     switch_off_branch(entry, function, *in_.patched, object_, symbols_.at(&function));
     const LateEntry late = in_.ignore_lateness ? LateEntry{} : late_entry(entry, function, *in_.patched, *in_.policy);
+    if (late.treatment != LateEntry::Treatment::carry)
+      object_.late_entries.push_back(planned(late, entry, function, *in_.patched));
     if (late.treatment == LateEntry::Treatment::switch_off) {
       silent_tracepoints_.insert(late.tracepoint);
       object_.dead_branches.insert(std::string(in_.patched->leader(&function)->name()));

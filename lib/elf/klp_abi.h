@@ -64,6 +64,11 @@ inline constexpr uint64_t kStatesEntrySize = 16;
 inline constexpr std::string_view kConstantsSection = ".klp_diff.constants";
 inline constexpr uint64_t kConstantsEntrySize = 32;
 
+/// What became of table entries that the livepatch core would complete too late; for readers of the module, the kernel
+/// does not load it (modpost lets sections be unloaded whose names begin so). Six strings each, with their NULs: patched
+/// object, function, offset in it, table, key, treatment.
+inline constexpr std::string_view kLateSection = ".comment.klp_diff_late";
+
 /// The functions of lib/runtime with klp references of their own, which are in no plan: the one that writes run-time
 /// constants is linked where there are any; the one that clears references into a patched module when that goes, or is
 /// refused, where there are such references and the kernel leaves them. Which ones these are is in the sections

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <string_view>
 
@@ -129,6 +130,7 @@ class Reader {
     read_callbacks(module_, content_);
     for (const Section& section : module_.sections()) read_section(section);
     read_symbols();
+    read_late_entries();
     return std::move(content_);
   }
 
@@ -145,6 +147,20 @@ class Reader {
     if (!livepatch) {
       throw Error(fmt::format("the module{}{} is not a livepatch: its .modinfo has no livepatch=",
                               content_.name.empty() ? "" : " ", content_.name));
+    }
+  }
+
+  void read_late_entries() {
+    const Section* section = module_.maybe_section(kLateSection);
+    if (section == nullptr) return;
+    std::vector<std::string> fields;
+    for (uint64_t at = 0; at < section->data.size(); at += fields.back().size() + 1)
+      fields.emplace_back(read_c_string(section->data, at));
+    constexpr size_t kFields = 6;
+    if (fields.size() % kFields != 0) content_.faults.push_back(fmt::format("{} has no whole entries", kLateSection));
+    for (size_t i = 0; i + kFields <= fields.size(); i += kFields) {
+      const uint64_t offset = std::strtoull(fields[i + 2].c_str(), nullptr, 10);
+      content_.late_entries.push_back({fields[i], fields[i + 1], offset, fields[i + 3], fields[i + 4], fields[i + 5]});
     }
   }
 

@@ -64,6 +64,15 @@ struct SpecialTable {
   uint64_t entries = 0;  ///< 0: the size of an entry could not be told
 };
 
+/// A table entry that klp-diff did not carry as it was: the kernel would have read it before its references are
+/// resolved.
+struct LateEntry {
+  std::string object, function;
+  uint64_t offset = 0;  ///< of the site in the function
+  std::string table, key;
+  std::string treatment;  ///< what was done, and why
+};
+
 struct CarriedSymbol {
   std::string name, section;
   uint64_t size = 0;       ///< bytes
@@ -87,6 +96,7 @@ struct LivepatchContent {
   std::vector<KlpSection> klp_sections;
   std::vector<ImportedSymbol> imports;
   std::vector<SpecialTable> tables;
+  std::vector<LateEntry> late_entries;  ///< of modules made by klp-diff
   std::vector<CarriedSymbol> functions, data;
 
   /// What the kernel would refuse or silently get wrong, one sentence each. Not a full check of the module.

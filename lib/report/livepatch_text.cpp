@@ -27,6 +27,7 @@ class LivepatchWriter {
     write_klp_relocations();
     write_imports();
     write_tables();
+    write_late_entries();
     return std::move(out_);
   }
 
@@ -67,6 +68,15 @@ class LivepatchWriter {
       std::string name = fmt::format("{}:{}", f.object, f.name);
       if (f.sympos != 0) name += fmt::format(",{}", f.sympos);
       out_ += fmt::format("  {} by {}, {} bytes\n", padded(name, 40), f.new_function, f.new_size);
+    }
+  }
+
+  void write_late_entries() {
+    if (content_.late_entries.empty()) return;
+    title(fmt::format("entries that would be read too early ({})", content_.late_entries.size()));
+    for (const elf::LateEntry& e : content_.late_entries) {
+      out_ += fmt::format("  {}:{}+{:#x} {}, key {}\n", e.object, e.function, e.offset, e.table, e.key);
+      out_ += wrapped("    ", e.treatment);
     }
   }
 

@@ -214,6 +214,15 @@ std::string livepatch_json(const elf::LivepatchContent& content, const std::stri
   }
   put_klp_sections(content, json);
   put_imports_and_tables(content, json);
+  json["late_entries"] = Json::array();
+  for (const elf::LateEntry& e : content.late_entries) {
+    json["late_entries"].push_back({{"object", e.object},
+                                    {"function", e.function},
+                                    {"offset", e.offset},
+                                    {"table", e.table},
+                                    {"key", e.key},
+                                    {"treatment", e.treatment}});
+  }
   return dumped(json);
 }
 

@@ -12,9 +12,13 @@
 
 namespace klp::verify {
 
+// Addresses of x86_64 (Documentation/arch/x86/x86_64/mm.rst): where modules lie, and where a file is read to.
+inline constexpr uint64_t kModuleArea = 0xffffffffc0000000, kFileCopy = 0xffffc90000000000;
+
 struct StateSection {
   RawSection header;
   uint64_t address = 0;
+  bool made_up = false;           ///< `address` is, though the others' were given
   bool in_memory = false;         ///< moved to its final place; else what is read lies in the file's copy
   std::vector<std::byte> memory;  ///< when in_memory
   std::vector<bool> rewritten;    ///< by the processing of tables
@@ -24,12 +28,13 @@ struct StateSection {
 struct StateSymbol {
   RawSymbol raw;
   uint64_t value = 0;
-  bool known = true;  ///< whether `value` is
+  bool known = true;  ///< whether `value` is; else it is one of the places where it may be
 };
 
 struct PatchedFunction {
   std::string name;
   uint64_t sympos = 0, new_function = 0;
+  bool named = true;
 };
 
 struct PatchedObject {

@@ -44,6 +44,7 @@ uint32_t LoadState::find_section(std::string_view name) const {
 
 std::span<const std::byte> LoadState::content(const StateSection& section) const {
   if (section.in_memory) return section.memory;
+  if (!early) throw Unpredictable(fmt::format("{} is read when the file's copy is gone", section_name(section)));
   return raw_part(file, section.header.offset, section.header.size);
 }
 

@@ -192,6 +192,9 @@ int check_elf(LoadState& s) {
     if (const int error = step(s)) return error;
   }
   const RawSection& module = s.sections[s.this_module].header;
+  if (module.size < s.rules().module_struct_size)
+    throw Unpredictable(fmt::format("struct module has {} bytes in this kernel, and .gnu.linkonce.this_module has {}",
+                                    s.rules().module_struct_size, module.size));
   s.module_name = raw_string(s.file, module.offset + kNameOffset);
   if (s.info_name.empty()) s.info_name = s.module_name;
   s.versions = s.find_section("__versions");

@@ -28,8 +28,8 @@ bool read_own_table(LoadState& s) {
     PatchedFunction function;
     function.new_function = read_le<uint64_t>(table, at + 16);
     function.sympos = read_le<uint64_t>(table, at + 24);
-    if (name == 0) throw Unpredictable("the table of replaced functions has one without a name");
-    function.name = s.string_at(name);
+    function.named = name != 0;
+    if (function.named) function.name = s.string_at(name);
     object_named(s, object == 0 ? "vmlinux" : s.string_at(object)).functions.push_back(function);
   }
   return true;
@@ -42,7 +42,7 @@ void read_foreign_table(LoadState& s) {
   const auto functions = elf::replaced_functions(module, maker);
   if (!functions) throw Unpredictable("what the module replaces is decided by its code");
   for (const elf::ReplacedFunction& f : *functions)
-    object_named(s, f.object).functions.push_back({f.name, f.sympos, 1});
+    object_named(s, f.object).functions.push_back({f.name, f.sympos, 1, true});
 }
 
 bool is_loaded(const LoadState& s, const std::string& object) {
@@ -68,7 +68,8 @@ int init_object(LoadState& s, const PatchedObject& object) {
   if (object.name.size() >= kObjectNameLimit) return EINVAL;
   std::set<std::pair<std::string, uint64_t>> names;
   for (const PatchedFunction& function : object.functions) {
-    if (function.new_function == 0 || function.name.size() > s.rules().symbol_name_width) return EINVAL;
+    if (!function.named || function.new_function == 0 || function.name.size() > s.rules().symbol_name_width)
+      return EINVAL;
     const uint64_t sympos = std::max<uint64_t>(function.sympos, 1);
     if (names.emplace(function.name, sympos).second) continue;
     return s.refuse(EEXIST, "%s failed for %s with -EEXIST",

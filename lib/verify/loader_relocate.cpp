@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstring>
 
+#include "support/bytes.h"
 #include "verify/load_state.h"
 
 namespace klp::verify {
@@ -26,7 +27,7 @@ struct Field {
     return std::all_of(field.begin(), field.end(), [](std::byte b) { return b == std::byte{0}; });
   }
   bool overflows() const {
-    if (kind.width != 4 || kind.pc_relative || !known) return false;
+    if (kind.width != 4 || kind.pc_relative) return false;
     const auto low = static_cast<uint32_t>(value);
     const uint64_t extended =
         kind.is_signed ? static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(low))) : low;
@@ -97,6 +98,30 @@ int write(LoadState& s, const Field& field, bool clear) {
   return 0;
 }
 
+/// arch/powerpc/kernel/module_64.c: restore_r2. Behind a call that leaves the module the loader puts the instruction
+/// that restores the TOC pointer; there must be a NOP, or on some kernels that instruction.
+int restore_toc(LoadState& s, const Field& field, const StateSymbol& symbol) {
+  constexpr uint32_t kNop = 0x60000000, kRestore = 0xe8410018;  // ld r2,24(r1)
+  const bool branch = field.kind.pc_relative && field.kind.mask != ~0ULL;
+  if (!branch || (symbol.raw.section != 0 && symbol.raw.section != kLivepatch)) return 0;
+  const uint64_t behind = field.relocation.offset + sizeof(uint32_t);
+  const auto left = s.arch->leaving(field.target.memory, field.relocation.offset, s.symbol_name(symbol));
+  const bool room = behind + sizeof kRestore <= field.target.memory.size();
+  const uint32_t next = room ? read_le<uint32_t>(field.target.memory, behind) : 0;
+  if (left == arch::Arch::Leaving::lacks_nop && !(next == kRestore && s.rules().takes_restored_calls))
+    return s.refuse(ENOEXEC, "%s: Expected nop after call",
+                    fmt::format("{}: Expected nop after call, got {:08x} at <...>", s.module_name, next));
+  if (left == arch::Arch::Leaving::fine && next == kNop)
+    std::memcpy(field.target.memory.data() + behind, &kRestore, sizeof kRestore);
+  return 0;
+}
+
+/// How the values are made up is not modelled but for x86_64.
+int write_elsewhere(LoadState& s, const Field& field, const StateSymbol& symbol) {
+  field.mark(true);
+  return restore_toc(s, field, symbol);
+}
+
 int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool clear) {
   if (raw.symbol >= s.symbols.size())
     throw Unpredictable(fmt::format("a relocation names symbol {} of {}", raw.symbol, s.symbols.size()));
@@ -116,6 +141,7 @@ int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool
   if (!s.early && target.rewritten[raw.offset])
     throw Unpredictable(fmt::format("{}+{:#x}: a relocation comes when the kernel has replaced what it belongs to",
                                     s.section_name(target), raw.offset));
+  if (s.arch->name() != "x86_64") return clear ? 0 : write_elsewhere(s, field, symbol);
   field.value = symbol.value + static_cast<uint64_t>(raw.addend);
   if (field.kind.pc_relative) field.value -= field.address;
   return write(s, field, clear);
@@ -177,6 +203,7 @@ int resolve_klp_symbol(LoadState& s, StateSymbol& symbol, const std::string& obj
   const elf::Symbol* found = nullptr;
   const int error = find_object_symbol(s, std::string(name->object), name->symbol, name->sympos, found, symbol.value);
   symbol.known = error == 0 && symbol.value != 0;
+  if (!symbol.known) symbol.value = kModuleArea;
   return error;
 }
 

@@ -54,6 +54,7 @@ int resolve(LoadState& s, StateSymbol& symbol, std::string_view name) {
     if (!s.rules().any_namespace) return EINVAL;
   }
   symbol.known = false;
+  symbol.value = kModuleArea;
   if (exporter != "vmlinux") return 0;
   for (const elf::Symbol* exported : s.kernel.vmlinux().symbols_named(name)) {
     if (exported->is_local()) continue;
@@ -84,8 +85,9 @@ int define(LoadState& s, StateSymbol& symbol) {
                                 s.symbol_name(symbol), index, s.sections.size() - 1));
   }
   const StateSection& section = s.sections[index];
-  symbol.known = section.in_memory && index != s.percpu;
-  symbol.value = symbol.raw.value + section.address;
+  symbol.known = section.in_memory && !section.made_up;
+  symbol.value = symbol.raw.value + (section.in_memory ? section.address : kFileCopy);
+  if (index == s.percpu) symbol.value = symbol.raw.value;  // an offset into each processor's area
   return 0;
 }
 
@@ -97,6 +99,7 @@ void place(LoadState& s, StateSection& section, uint64_t& next) {
     const auto found = own->second.find(std::string(s.section_name(section)));
     if (found != own->second.end()) section.address = found->second;
   }
+  section.made_up = section.address == 0 && own != s.situation.addresses.end();
   if (section.address != 0) return;
   const uint64_t align = std::max<uint64_t>(section.header.align, 1);
   next = (next + align - 1) / align * align;
@@ -159,7 +162,7 @@ int check_module_info(LoadState& s) {
 int move_sections(LoadState& s) {
   if (s.percpu != 0) s.sections[s.percpu].header.flags &= ~elf::kShfAlloc;
   for (const uint32_t index : {s.symtab, s.strtab}) s.sections[index].header.flags |= elf::kShfAlloc;
-  uint64_t next = 0xffffffffc0000000;  // the module area of x86_64 (Documentation/x86/x86_64/mm.rst)
+  uint64_t next = kModuleArea;
   for (StateSection& section : s.sections) {
     if ((section.header.flags & elf::kShfAlloc) == 0) continue;
     if (section.header.size > (1ULL << 30)) return ENOMEM;

@@ -62,6 +62,51 @@ uint64_t site_length(const SiteTable& table, const Entry& entry, std::span<const
   return 0;
 }
 
+/// Where the branch at the start of a site leads; nothing when its field is only known to the kernel.
+std::optional<uint64_t> branch_target(const StateSection& code, uint64_t start, uint64_t length) {
+  const uint64_t field = start + length - 4;
+  if (code.unknown[field]) return std::nullopt;
+  return code.address + start + length + static_cast<uint64_t>(int64_t{read_le<int32_t>(code.memory, field)});
+}
+
+bool in_module(const LoadState& s, uint64_t address) {
+  return std::any_of(s.sections.begin(), s.sections.end(), [&](const StateSection& section) {
+    return section.in_memory && address >= section.address && address - section.address < section.memory.size();
+  });
+}
+
+/// Whether the site is a direct branch to a symbol of vmlinux whose name begins with `prefix`, or with `own` to the
+/// module itself. A kernel without such a symbol does not look.
+bool leads_to(const LoadState& s, const StateSection& code, uint64_t start, uint64_t length, std::string_view prefix,
+              bool own = false) {
+  const std::set<uint64_t>& known = s.kernel.addresses_of(prefix);
+  const std::byte first = code.memory[start];
+  const bool branch = length == 6 || first == std::byte{0xe8} || first == std::byte{0xe9};
+  if (!branch) return false;
+  const auto target = branch_target(code, start, length);
+  return known.empty() || !target || known.contains(*target) || (own && in_module(s, *target));
+}
+
+bool is_jump_site(std::span<const std::byte> site) {
+  constexpr std::array<unsigned char, 5> kNop = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(site[i]); };
+  if (site.size() == 2) return byte(0) == 0xeb || (byte(0) == 0x66 && byte(1) == 0x90);
+  return byte(0) == 0xe9 || std::equal(kNop.begin(), kNop.end(), site.begin(),
+                                       [](unsigned char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+}
+
+/// The kernel looks at the instruction before it replaces it, and warns, stops tracing for good or stops altogether
+/// when it is another one (arch/x86/kernel/{ftrace,alternative,jump_label,static_call}.c).
+bool is_expected(const LoadState& s, const SiteTable& table, const StateSection& code, uint64_t start,
+                 uint64_t length) {
+  if (table.name == "__mcount_loc") return leads_to(s, code, start, length, "__fentry__");
+  if (table.name == ".return_sites") return leads_to(s, code, start, length, "__x86_return_thunk");
+  if (table.name == ".retpoline_sites") return leads_to(s, code, start, length, "__x86_indirect_");
+  if (table.name == ".static_call_sites") return leads_to(s, code, start, length, "__SCT__", true);
+  if (table.name == "__jump_table") return is_jump_site(std::span(code.memory).subspan(start, length));
+  return true;
+}
+
 void process_entry(LoadState& s, const SiteTable& table, const Entry& entry, uint64_t alt_size) {
   const std::vector<std::byte>& memory = entry.table.memory;
   if (entry.table.unknown[entry.offset]) return;
@@ -77,6 +122,9 @@ void process_entry(LoadState& s, const SiteTable& table, const Entry& entry, uin
   if (length > code->memory.size() - start)
     throw Unpredictable(
         fmt::format("{}+{:#x}: the entry's site reaches beyond {}", table.name, entry.offset, s.section_name(*code)));
+  if (!is_expected(s, table, *code, start, length))
+    throw Unpredictable(fmt::format("{}+{:#x}: at {}+{:#x} is not what the kernel replaces there", table.name,
+                                    entry.offset, s.section_name(*code), start));
   std::fill_n(code->rewritten.begin() + static_cast<ptrdiff_t>(start), length, true);
 }
 

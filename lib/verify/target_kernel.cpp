@@ -75,6 +75,8 @@ void TargetKernel::read_rules() {
   // A weak one is the livepatch core's own, which does nothing.
   rules_.clears_relocations = clear != nullptr && clear->bind == elf::kStbGlobal;
   rules_.relocates_late_only = has_text(".klp.arch.%s.");
+  rules_.takes_restored_calls =
+      pieces_.source_has && pieces_.source_has("arch/powerpc/kernel/module_64.c", "== PPC_INST_LD_TOC");
   rules_.modversions = pieces_.config("MODVERSIONS");
   rules_.force_load = pieces_.config("MODULE_FORCE_LOAD");
   rules_.needs_signature = pieces_.config("MODULE_SIG_FORCE");
@@ -103,6 +105,16 @@ std::vector<const elf::Symbol*> TargetKernel::kallsyms(const std::string& object
   if (vmlinux)
     std::stable_sort(result.begin(), result.end(), [](const auto* a, const auto* b) { return a->value < b->value; });
   return result;
+}
+
+const std::set<uint64_t>& TargetKernel::addresses_of(std::string_view prefix) const {
+  const auto known = addresses_.find(prefix);
+  if (known != addresses_.end()) return known->second;
+  std::set<uint64_t>& addresses = addresses_[std::string(prefix)];
+  for (const elf::Symbol& symbol : pieces_.vmlinux->symbols()) {
+    if (symbol.is_defined() && symbol.name.starts_with(prefix)) addresses.insert(symbol.value);
+  }
+  return addresses;
 }
 
 const std::set<uint64_t>& TargetKernel::vmlinux_sites() const {
@@ -136,6 +148,7 @@ bool TargetKernel::has_ftrace_site(const std::string& object, const elf::Symbol&
   if (!symbol.is_defined() || symbol.section->name.starts_with(".init")) return false;  // forgotten after init
   const uint64_t end = symbol.value + std::max<uint64_t>(symbol.size, 1);
   if (object == "vmlinux") {
+    if (vmlinux_sites().empty()) return true;  // the image does not tell
     const auto& sites = vmlinux_sites();
     const auto site = sites.lower_bound(symbol.value);
     return site != sites.end() && *site < end;

@@ -26,6 +26,7 @@ struct LoaderRules {
   bool forbids_writable_code = false;
   bool wants_zero_fields = false;      ///< x86: relocated fields must be zero
   bool looks_before_overflow = false;  ///< ... which is looked at before the value's size is (x86 up to 6.2)
+  bool takes_restored_calls = false;   ///< ppc64: a call that was led out before may be so again (6.7 and later)
   bool clears_relocations = false;     ///< zeroes what it wrote when the patched module goes (x86 from 6.3)
   bool relocates_late_only = false;    ///< klp relocations against vmlinux wait for the patch's init (up to 5.7)
   bool modversions = false, force_load = false, needs_signature = false, any_namespace = false;
@@ -41,6 +42,8 @@ class TargetKernel {
     const elf::Exports* exports = nullptr;
     std::function<bool(const std::string&)> config;  ///< whether CONFIG_... (without the prefix) is set
     std::map<std::string, uint64_t> struct_sizes;    ///< of "module" and "alt_instr"
+    /// Whether a file of the kernel's source has this text, for what the image cannot tell; false without a source.
+    std::function<bool(const std::string& file, const std::string& text)> source_has;
     /// A module as shipped, read with the relocations of its allocated sections; null when the kernel has none.
     std::function<const elf::ElfObject*(const std::string&)> module;
   };
@@ -61,6 +64,9 @@ class TargetKernel {
   /// module. `live`: of a module whose init is over, when the symbols of init code are gone.
   std::vector<const elf::Symbol*> kallsyms(const std::string& object, std::string_view name, bool live) const;
 
+  /// The addresses of vmlinux' symbols whose names begin with `prefix`.
+  const std::set<uint64_t>& addresses_of(std::string_view prefix) const;
+
   /// Whether ftrace can redirect the function that starts at `symbol` (ftrace_location, kernel/trace/ftrace.c).
   bool has_ftrace_site(const std::string& object, const elf::Symbol& symbol) const;
 
@@ -72,6 +78,7 @@ class TargetKernel {
 
   Pieces pieces_;
   LoaderRules rules_;
+  mutable std::map<std::string, std::set<uint64_t>, std::less<>> addresses_;
   mutable std::optional<std::set<uint64_t>> vmlinux_sites_;
   mutable std::map<std::string, std::set<std::pair<const elf::Section*, uint64_t>>> module_sites_;
 };

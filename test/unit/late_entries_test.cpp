@@ -82,6 +82,12 @@ TEST_CASE("a module's tracepoint stays off in the new code, with a warning; a st
   CHECK(calls_trampoline(result));
   CHECK(result.special_entries.count("__jump_table") == 0);
   CHECK(result.plan.dead_branches == std::set<std::string>{"f"});
+  REQUIRE(result.plan.late_entries.size() == 2);
+  for (const PlanLateEntry& late : result.plan.late_entries) {
+    CHECK(late.function == "f");
+    CHECK_THAT(late.treatment, Catch::StartsWith("left out: "));
+    CHECK((late.table == "__jump_table") == (late.key == "__tracepoint_write"));
+  }
 }
 
 TEST_CASE("a unit's tracepoints are named in one warning, each once") {
@@ -122,6 +128,10 @@ TEST_CASE("a module's own static branch with a site of five bytes tests its key"
     CHECK(findings(result).empty());
     CHECK_FALSE(has_section(result, "__jump_table"));
     CHECK(result.tested_keys == std::map<std::string, size_t>{{"__jump_table", 1}});
+    REQUIRE(result.plan.late_entries.size() == 1);
+    CHECK(result.plan.late_entries.front().offset == 8);
+    CHECK(result.plan.late_entries.front().key == "fast_path");
+    CHECK_THAT(result.plan.late_entries.front().treatment, Catch::StartsWith("rewritten: "));
     const auto text = std::find_if(result.plan.sections.begin(), result.plan.sections.end(),
                                    [](const PlanSection& s) { return s.name == ".text.f"; });
     REQUIRE(text != result.plan.sections.end());

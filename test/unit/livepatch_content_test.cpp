@@ -8,6 +8,7 @@
 #include "elf/klp_abi.h"
 #include "elf/relocation_name.h"
 #include "elf_fixture.h"
+#include "report/livepatch_report.h"
 #include "support/files.h"
 
 using namespace klp;
@@ -380,4 +381,22 @@ TEST_CASE("names of relocation types", "[relocation_name]") {
   CHECK(relocation_name(62, 2) == "R_X86_64_PC32");
   CHECK(relocation_name(21, 10) == "R_PPC64_REL24");
   CHECK(relocation_name(62, 250) == "type 250");
+}
+
+TEST_CASE("entries that are not carried as they were are told with their treatment", "[livepatch_content]") {
+  ObjectFixture object;
+  livepatch(object);
+  const char entry[] = "ext4\0ext4_get\0008\0__jump_table\0ext4_key\0rewritten: ...";  // with its NUL
+  object.table(kLateSection, test::to_bytes(std::string_view(entry, sizeof entry)), 0, 1);
+  const LivepatchContent content = livepatch_content(object.result());
+  REQUIRE(content.late_entries.size() == 1);
+  const LateEntry& late = content.late_entries.front();
+  CHECK(late.object == "ext4");
+  CHECK(late.function == "ext4_get");
+  CHECK(late.offset == 8);
+  CHECK(late.table == "__jump_table");
+  CHECK(late.key == "ext4_key");
+  CHECK(late.treatment == "rewritten: ...");
+  const std::string text = report::livepatch_text(content, false, false);
+  CHECK_THAT(text, Catch::Contains("ext4:ext4_get+0x8 __jump_table, key ext4_key\n    rewritten: ..."));
 }

@@ -157,7 +157,12 @@ std::vector<std::string> told(const std::vector<ReplayedEvent>& events) {
 TEST_CASE("a sound livepatch is taken and its sections hold what was to be written", "[loader]") {
   const TestKernel kernel;
   const TargetKernel target = kernel.target();
-  Loader loader(target, Patch{}.file(), {{}, {{"fix", {{".text.fixed", 0x1000}}}}});
+  Loader anywhere(target, Patch{}.file(), {});
+  anywhere.load();
+  Situation situation;
+  for (const LoadedSection& section : anywhere.sections()) situation.addresses["fix"][section.name] = section.address;
+  situation.addresses["fix"][".text.fixed"] = 0x1000;
+  Loader loader(target, Patch{}.file(), situation);
   const LoadResult result = loader.load();
   INFO(result.reason);
   REQUIRE(result.outcome == Outcome::accepted);

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/ranges.h>
+
 #include "caller_units.h"
 #include "diff/author_marks.h"
 #include "diff/emit.h"
@@ -16,14 +18,17 @@
 #include "kernel/index.h"
 #include "kernel/module_link.h"
 #include "kernel/target.h"
+#include "loader_kernel.h"
 #include "missing_symbols.h"
 #include "pair_source.h"
 #include "report_fill.h"
 #include "shipped_types.h"
+#include "support/files.h"
 #include "support/log.h"
 #include "support/progress.h"
 #include "support/run.h"
 #include "verify/plan_check.h"
+#include "verify/replay.h"
 
 namespace klp::tools {
 namespace {
@@ -330,26 +335,13 @@ class Build {
     if (result.changed || !result.findings.empty() || source_->reports_unchanged()) {
       report::ReportUnit unit = report_unit(pair.unit->unit, analysed.object, result);
       unit.notes.insert(unit.notes.end(), pair.notes.begin(), pair.notes.end());
-      note_what_was_compared(pair, unit);
+      note_what_was_compared(kernel_, !pair.as_shipped.empty(), unit);
       result_.report.units.push_back(std::move(unit));
     }
     // What the author accepts does not keep the rest of the unit out of the module.
     Findings judged = result.findings;
     judged.accept(options_.accept);
     if (!result.plan.unit.empty() && !judged.has_refusal()) plans_.push_back(std::move(result.plan));
-  }
-
-  void note_what_was_compared(const UnitPair& pair, report::ReportUnit& unit) const {
-    if (kernel::target_named(kernel_.arch).code_flags.empty()) return;
-    if (pair.as_shipped.empty()) {
-      unit.identity.reset();
-      unit.notes.emplace_back("compiled as a module's code, which the shipped code is not: the two were not compared");
-    } else {
-      unit.notes.emplace_back(
-          "identity: compared with the shipped code, instruction by instruction, was the unit as the kernel's own "
-          "options "
-          "compile it; compiled for a module, each function refers to the same functions and strings");
-    }
   }
 
   /// A module to be: all plans, or those of one object.
@@ -412,6 +404,21 @@ class Build {
     elf::finalize_klp(linked, part.file);
     clock_.begin("verify");
     verify::check_against_plan(elf::ElfObject::read(part.file), plans);
+    check_loadable(part.file);
+  }
+
+  /// What the loader's model says of the first load. Where it knows values: ppc64's it does not make up yet.
+  void check_loadable(const fs::path& module) const {
+    if (kernel_.arch != "x86_64") return;
+    const std::string content = read_file(module);
+    const auto* start = reinterpret_cast<const std::byte*>(content.data());
+    const LoaderKernel loader(kernel_);
+    const auto events = verify::replay(loader.target(), std::vector<std::byte>(start, start + content.size()));
+    const verify::LoadResult& load = events.front().result;
+    if (load.outcome != verify::Outcome::refused) return;
+    throw Error(
+        fmt::format("the kernel would refuse the finished module ({}): {}", load.step, fmt::join(load.messages, "; ")),
+        "this is a fault of klp-diff: please report it with the patch");
   }
 
   void add_modinfo(const std::vector<diff::PatchObject>& plans, kernel::ModuleLink& link) const {

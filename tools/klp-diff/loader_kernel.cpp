@@ -1,6 +1,7 @@
 #include "loader_kernel.h"
 
 #include "elf/btf.h"
+#include "support/files.h"
 
 namespace klp::tools {
 
@@ -13,7 +14,15 @@ LoaderKernel::LoaderKernel(const kernel::Kernel& kernel)
   pieces.vmlinux = &vmlinux_;
   pieces.exports = &exports_;
   pieces.config = [this](const std::string& symbol) { return config_.is_set(symbol); };
-  pieces.struct_sizes = elf::struct_sizes(kernel.vmlinux, {"module", "alt_instr"});
+  try {
+    pieces.struct_sizes = elf::struct_sizes(kernel.vmlinux, {"module", "alt_instr"});
+  } catch (const Error&) {
+    pieces.struct_sizes.clear();  // a kernel without BTF: the checks that need sizes are left out
+  }
+  pieces.source_has = [this](const std::string& file, const std::string& text) {
+    const fs::path path = kernel_.source / file;
+    return fs::is_regular_file(path) && read_file(path).find(text) != std::string::npos;
+  };
   pieces.module = [this](const std::string& name) { return module(name); };
   target_.emplace(std::move(pieces));
 }

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "kernel/target.h"
 #include "support/files.h"
 #include "support/log.h"
 
@@ -31,6 +32,19 @@ report::ReportUnit report_unit(const std::string& unit, const std::string& objec
   for (const auto& [table, count] : result.special_entries) out.special_entries[table] = count;
   for (const auto& [table, count] : result.tested_keys) out.tested_keys[table] = count;
   return out;
+}
+
+void note_what_was_compared(const kernel::Kernel& kernel, bool as_shipped, report::ReportUnit& unit) {
+  if (kernel::target_named(kernel.arch).code_flags.empty()) return;
+  if (!as_shipped) {
+    unit.identity.reset();
+    unit.notes.emplace_back("compiled as a module's code, which the shipped code is not: the two were not compared");
+  } else {
+    unit.notes.emplace_back(
+        "identity: compared with the shipped code, instruction by instruction, was the unit as the kernel's own "
+        "options "
+        "compile it; compiled for a module, each function refers to the same functions and strings");
+  }
 }
 
 report::ReportKernel report_kernel(const kernel::Kernel& kernel) {

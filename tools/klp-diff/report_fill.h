@@ -9,6 +9,10 @@
 namespace klp::tools {
 
 report::ReportUnit report_unit(const std::string& unit, const std::string& object, const diff::UnitResult& result);
+/// Says of a unit whose code for a module is compiled otherwise than the kernel's what was held against the shipped
+/// code: the same unit compiled `as_shipped`, or nothing.
+void note_what_was_compared(const kernel::Kernel& kernel, bool as_shipped, report::ReportUnit& unit);
+
 report::ReportKernel report_kernel(const kernel::Kernel& kernel);
 
 /// Prints the text report on stdout, or the JSON one where `json` says ("-": stdout instead of the text; empty: none).
