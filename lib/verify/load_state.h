@@ -92,10 +92,15 @@ std::string_view maybe_modinfo(const LoadState& state, std::string_view tag, std
 
 /// One relocation section, already resolved (arch/x86/kernel/module.c: apply_relocate_add), or its undoing.
 int write_relocations(LoadState& state, const StateSection& relas, bool clear = false);
+/// Zeroes the fields of a relocation section, whatever they hold.
+void zero_fields(LoadState& state, const StateSection& relas);
 /// One klp relocation section for `object`; those of other objects are left alone.
 int write_klp_section(LoadState& state, const StateSection& relas, const std::string& object, bool clear = false);
 /// All of them.
 int write_object_relocations(LoadState& state, const std::string& object, bool clear);
+/// What lib/runtime's own post_unpatch callback does for a module that goes or is refused, where the livepatch has it:
+/// zeroes every field that was written for it.
+void clear_by_runtime(LoadState& state, const std::string& object);
 /// klp_find_object_symbol: the symbol, or the messages why it was not found. `address` is 0 when only the kernel knows.
 int find_object_symbol(LoadState& state, const std::string& object, std::string_view name, uint64_t sympos,
                        const elf::Symbol*& found, uint64_t& address);

@@ -128,6 +128,7 @@ LoadResult Loader::module_leaves(const std::string& module) {
     s.result.step = "undoing the relocations of " + module;
     const bool patched = std::any_of(s.objects.begin(), s.objects.end(),
                                      [&](const PatchedObject& object) { return object.name == module; });
+    if (patched) clear_by_runtime(s, module);
     if (patched && s.rules().clears_relocations) write_object_relocations(s, module, true);
     s.situation.loaded.erase(module);
     return 0;

@@ -126,6 +126,19 @@ void check_orphans(LoadState& s) {
 
 }  // namespace
 
+void clear_by_runtime(LoadState& s, const std::string& object) {
+  const auto clears = [&](const StateSymbol& symbol) {
+    if (!symbol.known || s.symbol_name(symbol) != "klp_diff_clear_when_gone") return false;
+    const StateSection* section = s.maybe_at(symbol.value);
+    return section != nullptr && section->memory[symbol.value - section->address] == std::byte{1};
+  };
+  if (std::none_of(s.symbols.begin(), s.symbols.end(), clears)) return;
+  for (const StateSection& section : s.sections) {
+    if ((section.header.flags & elf::kShfRelaLivepatch) == 0 || section.header.size < kRelocationSize) continue;
+    if (elf::klp_rela_object(s.section_name(section)) == object) zero_fields(s, section);
+  }
+}
+
 int enable_patch(LoadState& s) {
   s.early = false;
   if (!has_init(s)) {
@@ -160,6 +173,7 @@ int patch_arrived(LoadState& s, PatchedObject& object) {
           fmt::format("failed to initialize patch '{}' for module '{}' (-{})", s.module_name, object.name, error));
   } else {
     error = redirect(s, object);
+    if (error != 0) clear_by_runtime(s, object.name);
     if (error != 0)
       s.say("livepatch: failed to apply patch",
             fmt::format("failed to apply patch '{}' to module '{}' (-{})", s.module_name, object.name, error));

@@ -249,6 +249,18 @@ int write_relocations(LoadState& s, const StateSection& relas, bool clear) {
   return 0;
 }
 
+void zero_fields(LoadState& s, const StateSection& relas) {
+  StateSection& target = s.sections[relas.header.info];
+  const auto table = s.content(relas);
+  for (uint64_t i = 0; i < relas.header.size / kRelocationSize; ++i) {
+    const RawRelocation raw = raw_relocation(table, i);
+    const Field field{target, raw, field_kind(s, raw)};
+    const auto bytes = field.bytes();
+    std::fill(bytes.begin(), bytes.end(), std::byte{0});
+    field.mark(false);
+  }
+}
+
 int write_klp_section(LoadState& s, const StateSection& relas, const std::string& object, bool clear) {
   const std::string_view name = s.section_name(relas);
   std::string_view text = name;

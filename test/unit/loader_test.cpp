@@ -99,7 +99,7 @@ struct Patch {
   std::string magic = kMagic;
   uint64_t crc = 0x1234;
   int site_byte = 0;
-  bool jump_site = false;
+  bool jump_site = false, clears = false;
 
   std::vector<std::byte> file() const {
     ObjectFixture m;
@@ -123,6 +123,7 @@ struct Patch {
     table.refers_to_section(8, test::kR64, ".rodata.str1.1", static_cast<int64_t>(m.string(old_function)));
     table.refers(16, test::kR64, "fixed");
     table.section().data[24] = static_cast<std::byte>(sympos);
+    if (clears) m.rodata("klp_diff_clear_when_gone", 1).bytes({1}).global();
     if (jump_site) m.table(".return_sites", std::vector<std::byte>(4)).refers(0, test::kRPc32, "fixed");
     std::vector<std::byte> versions;
     put_version(versions, 0x99, "module_layout");
@@ -250,6 +251,14 @@ TEST_CASE("a patched module comes, goes, and comes again", "[loader]") {
                                                    "load, with the modules there: accepted"});
     CHECK(events.at(3).result.messages.back() ==
           "patch 'fix' failed for module 'late', refusing to load module 'late'");
+  }
+  SECTION("the kernel leaves it, but the livepatch's own callback clears it") {
+    patch.clears = true;
+    const TargetKernel target = forgets.target();
+    for (const ReplayedEvent& event : replay(target, patch.file())) {
+      INFO(event.what + event.result.reason);
+      CHECK(event.good());
+    }
   }
   SECTION("the kernel clears it") {
     const TargetKernel target = clears.target();

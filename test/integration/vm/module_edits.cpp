@@ -32,8 +32,9 @@ class Editor {
     }
     for (const Section& s : module.sections()) {
       if (s.type != elf::kShtRela) continue;
-      if ((s.flags & elf::kShfRelaLivepatch) != 0) klp_relas_.push_back(&s);
-      if (s.info < module.sections().size() && is_replaced(&module.sections()[s.info])) relas_.push_back(&s);
+      const bool replaced = s.info < module.sections().size() && is_replaced(&module.sections()[s.info]);
+      if (replaced && (s.flags & elf::kShfRelaLivepatch) != 0) klp_relas_.push_back(&s);
+      if (replaced) relas_.push_back(&s);
     }
   }
 
