@@ -114,6 +114,23 @@ std::optional<Detour> replacement_detour(const TableEntry& entry, const Fragment
   return detour;
 }
 
+PlanLateEntry planned(const Detour& detour, const Piece& function, const DetourContext& context) {
+  const bool own = detour.from == &function;
+  PlanLateEntry result;
+  result.function = function.name();
+  result.offset = detour.site;
+  result.table = ".altinstructions";
+  for (const elf::Relocation* r : relocations_in(*context.patched, *detour.from, detour.start, detour.end)) {
+    const Reference reference = context.patched->resolve(*r);
+    if (!result.key.empty() || !context.policy->decide(reference, function, false).late()) continue;
+    if (reference.kind == Reference::Kind::piece) result.key = reference.piece->name();
+    if (reference.kind != Reference::Kind::piece && reference.symbol != nullptr) result.key = reference.symbol->name;
+  }
+  result.treatment = own ? "rewritten: the site's own code moved behind the function, where nothing is copied over it"
+                         : "rewritten: the code to be copied moved behind the function, its copy jumps there";
+  return result;
+}
+
 AppendedCode place(const Detour& detour, PlanSections& plan, size_t section, uint64_t at, size_t symbol) {
   const uint64_t size = detour.end - detour.start;
   const PlanSymbol function = plan.symbol(symbol);

@@ -44,6 +44,9 @@ std::vector<Detour> site_detours(const Piece& function, const DetourContext& con
 std::optional<Detour> replacement_detour(const TableEntry& entry, const Fragment& fragment, const Piece& function,
                                          const DetourContext& context);
 
+/// The moved code for the plan, with what was done in words.
+PlanLateEntry planned(const Detour& detour, const Piece& function, const DetourContext& context);
+
 /// Copies the code, which is at `at` of the plan's section number `section`, and its relocations to the end of the
 /// function `symbol`, which grows, and leaves the jump, followed by NOPs.
 AppendedCode place(const Detour& detour, PlanSections& plan, size_t section, uint64_t at, size_t symbol);

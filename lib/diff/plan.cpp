@@ -329,6 +329,7 @@ class Planner : PlanSections {
     for (const Detour& d : site_detours(function, detour_context())) {
       const PlanSymbol& own = object_.symbols[symbol];
       appended_.push_back(place(d, *this, own.section, own.value + d.start, symbol));
+      object_.late_entries.push_back(planned(d, function, detour_context()));
     }
     for (const TableEntry& entry : in_.tables->of(&function)) add_entry(function, entry);
     add_ranges(*function.section, function.offset, function.size, symbol, 0, appended_);
@@ -430,6 +431,7 @@ class Planner : PlanSections {
       }
       if (detour) {
         appended_.push_back(place(*detour, *this, code, at, symbol));
+        object_.late_entries.push_back(planned(*detour, function, detour_context()));
         section(index).data[start + entry.layout->replacement->second] = kJumpSize;
       }
       symbol = section_symbol(code);

@@ -95,6 +95,11 @@ TEST_CASE("calls of the module in both cases of an alternative") {
                                      [](const PlanSymbol& s) { return s.name == "f"; });
   REQUIRE(function != result.plan.symbols.end());
   CHECK(function->size == kBehind + 20);
+  REQUIRE(result.plan.late_entries.size() == 2);
+  const PlanLateEntry &site = result.plan.late_entries[0], &copied = result.plan.late_entries[1];
+  CHECK((site.function == "f" && site.offset == copied.offset && site.key == "old" && copied.key == "new"));
+  CHECK(site.table == ".altinstructions");
+  CHECK(site.treatment != copied.treatment);
 }
 
 TEST_CASE("only the code that refers to the module moves") {
