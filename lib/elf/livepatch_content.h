@@ -64,13 +64,11 @@ struct SpecialTable {
   uint64_t entries = 0;  ///< 0: the size of an entry could not be told
 };
 
-/// A table entry that klp-diff did not carry as it was: the kernel would have read it before its references are
-/// resolved.
+/// A table entry that was not carried as it was: the kernel would have read it too early (klp_abi.h: kLateSection).
 struct LateEntry {
   std::string object, function;
   uint64_t offset = 0;  ///< of the site in the function
-  std::string table, key;
-  std::string treatment;  ///< what was done, and why
+  std::string table, key, treatment;
 };
 
 struct CarriedSymbol {

@@ -116,16 +116,25 @@ int restore_toc(LoadState& s, const Field& field, const StateSymbol& symbol) {
   return 0;
 }
 
-/// How the values are made up is not modelled but for x86_64.
-int write_elsewhere(LoadState& s, const Field& field, const StateSymbol& symbol) {
-  field.mark(true);
-  return restore_toc(s, field, symbol);
+/// Whether the field holds the value as it is; parts of instructions on other machines than x86_64 are not modelled.
+bool is_whole(const Field& field) {
+  return field.kind.width == 8 || (field.kind.width == 4 && field.kind.mask == ~0ULL);
+}
+
+/// Types of which nothing is written need not be known.
+bool is_accepted(const LoadState& s, const RawRelocation& raw) {
+  if (s.arch->loader_accepts(raw.type)) return true;
+  try {
+    return field_kind(s, raw).width == 0;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool clear) {
   if (raw.symbol >= s.symbols.size())
     throw Unpredictable(fmt::format("a relocation names symbol {} of {}", raw.symbol, s.symbols.size()));
-  if (!s.arch->loader_accepts(raw.type))
+  if (!is_accepted(s, raw))
     return s.refuse(ENOEXEC, "%s: Unknown rela relocation",
                     fmt::format("{}: Unknown rela relocation: {}", s.module_name, raw.type));
   const StateSymbol& symbol = s.symbols[raw.symbol];
@@ -141,7 +150,10 @@ int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool
   if (!s.early && target.rewritten[raw.offset])
     throw Unpredictable(fmt::format("{}+{:#x}: a relocation comes when the kernel has replaced what it belongs to",
                                     s.section_name(target), raw.offset));
-  if (s.arch->name() != "x86_64") return clear ? 0 : write_elsewhere(s, field, symbol);
+  if (!is_whole(field)) {
+    field.mark(true);
+    return restore_toc(s, field, symbol);
+  }
   field.value = symbol.value + static_cast<uint64_t>(raw.addend);
   if (field.kind.pc_relative) field.value -= field.address;
   return write(s, field, clear);

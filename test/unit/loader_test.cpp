@@ -38,8 +38,8 @@ constexpr std::string_view kMessages[] = {
 constexpr const char* kMagic = "6.1.0-1-test SMP mod_unload modversions ";
 
 struct TestKernel {
-  explicit TestKernel(bool clears = false) {
-    ObjectFixture image;
+  explicit TestKernel(bool clears = false, uint16_t machine = ObjectFixture::kX86_64) {
+    ObjectFixture image(machine);
     std::string texts;
     for (const std::string_view message : kMessages) texts += std::string(message) + '\0';
     texts += std::string(kMagic) + '\0';
@@ -59,7 +59,7 @@ struct TestKernel {
     image.label("__stop_mcount_loc", table, 24);
     vmlinux = image.result("vmlinux");
 
-    ObjectFixture late;
+    ObjectFixture late(machine);
     late.module({"name=late", "depends="});
     late.function("in_module", std::vector<std::byte>(16));
     late.table("__mcount_loc", std::vector<std::byte>(8)).refers(0, test::kR64, "in_module");
@@ -70,13 +70,15 @@ struct TestKernel {
     exports["klp_enable_patch"] = {0x55, "vmlinux", true, {}};
   }
 
-  TargetKernel target() const {
+  TargetKernel target() const { return TargetKernel(pieces()); }
+
+  TargetKernel::Pieces pieces() const {
     TargetKernel::Pieces pieces;
     pieces.vmlinux = &vmlinux;
     pieces.exports = &exports;
     pieces.config = [](const std::string& symbol) { return symbol == "MODVERSIONS"; };
     pieces.module = [this](const std::string& name) { return name == "late" ? &module : nullptr; };
-    return TargetKernel(std::move(pieces));
+    return pieces;
   }
 
   ElfObject vmlinux = ObjectFixture().result(), module = ObjectFixture().result();
@@ -100,28 +102,37 @@ struct Patch {
   uint64_t crc = 0x1234;
   int site_byte = 0;
   bool jump_site = false, clears = false;
+  uint16_t machine = ObjectFixture::kX86_64;
+  std::vector<std::byte> code = {};  ///< ppc64's: a call, which has the klp reference, and what follows
 
   std::vector<std::byte> file() const {
-    ObjectFixture m;
+    constexpr uint32_t kAddr64 = 38, kRel24 = 10;  // ppc64's
+    const bool x86 = machine == ObjectFixture::kX86_64;
+    const uint32_t pointer = x86 ? test::kR64 : kAddr64;
+    ObjectFixture m(machine);
     m.module({"license=GPL", "livepatch=Y", "name=fix", "vermagic=" + magic});
-    auto& fixed = m.function("fixed", {0xe8, site_byte, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3}).calls("exported", 6);
+    auto& fixed = m.function("fixed", {0xe8, site_byte, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3});
+    if (x86)
+      fixed.calls("exported", 6);
+    else
+      fixed.bytes(code);
     m.function("init_module").global();
     std::memcpy(m.section(".gnu.linkonce.this_module").data.data() + 24, "fix", 3);  // struct module's name
     m.builder()
         .relocations(m.section(".gnu.linkonce.this_module"))
-        .push_back({368, test::kR64, &m.symbol("init_module"), 0});
+        .push_back({368, pointer, &m.symbol("init_module"), 0});
     BuilderSymbol symbol;
     symbol.name = reference;
     symbol.bind = kStbWeak;
     symbol.place = SymbolPlace::livepatch;
     BuilderSymbol& klp = m.builder().add_symbol(symbol);
-    fixed.section().relas.push_back(
-        {klp_rela_name(owner, ".text.fixed"), kShfAlloc | kShfRelaLivepatch, {{1, type, &klp, -4}}});
+    const BuilderRelocation klp_field =
+        x86 ? BuilderRelocation{1, type, &klp, -4} : BuilderRelocation{0, kRel24, &klp, 0};
+    fixed.section().relas.push_back({klp_rela_name(owner, ".text.fixed"), kShfAlloc | kShfRelaLivepatch, {klp_field}});
     auto& table = m.table(std::string(kFuncsSection), std::vector<std::byte>(kFuncsEntrySize), kShfAlloc | kShfWrite);
-    if (!object.empty())
-      table.refers_to_section(0, test::kR64, ".rodata.str1.1", static_cast<int64_t>(m.string(object)));
-    table.refers_to_section(8, test::kR64, ".rodata.str1.1", static_cast<int64_t>(m.string(old_function)));
-    table.refers(16, test::kR64, "fixed");
+    if (!object.empty()) table.refers_to_section(0, pointer, ".rodata.str1.1", static_cast<int64_t>(m.string(object)));
+    table.refers_to_section(8, pointer, ".rodata.str1.1", static_cast<int64_t>(m.string(old_function)));
+    table.refers(16, pointer, "fixed");
     table.section().data[24] = static_cast<std::byte>(sympos);
     if (clears) m.rodata("klp_diff_clear_when_gone", 1).bytes({1}).global();
     if (jump_site) m.table(".return_sites", std::vector<std::byte>(4)).refers(0, test::kRPc32, "fixed");
@@ -280,5 +291,34 @@ TEST_CASE("a patched module comes, goes, and comes again", "[loader]") {
     REQUIRE(result.faults.size() == 1);
     CHECK_THAT(result.faults.front(), Catch::Contains("before they are relocated"));
     CHECK(load(patch, {"late"}).outcome == Outcome::unpredictable);
+  }
+}
+
+TEST_CASE("ppc64: a call that leaves the module needs a NOP behind it", "[loader]") {
+  struct Case {
+    std::vector<std::byte> behind;
+    bool restored_is_taken, taken, comes_again;
+  };
+  const auto nop = test::to_bytes({0, 0, 0, 0x60}), other = test::to_bytes({0x20, 0, 0x80, 0x4e});
+  for (const Case& c : {Case{nop, false, true, false}, Case{nop, true, true, true}, Case{other, true, false, false}}) {
+    const TestKernel kernel(false, ObjectFixture::kPpc64);
+    TargetKernel::Pieces pieces = kernel.pieces();
+    pieces.source_has = [&](const std::string&, const std::string&) { return c.restored_is_taken; };
+    const TargetKernel target(std::move(pieces));
+    Patch patch;
+    patch.machine = ObjectFixture::kPpc64;
+    patch.object = patch.owner = "late";
+    patch.old_function = "in_module";
+    patch.reference = ".klp.sym.late.in_module,0";
+    patch.code = test::to_bytes({1, 0, 0, 0x48});
+    patch.code.insert(patch.code.end(), c.behind.begin(), c.behind.end());
+    Loader loader(target, patch.file(), {});
+    const LoadResult loaded = loader.load();
+    INFO(loaded.reason);
+    REQUIRE(loaded.outcome == Outcome::accepted);
+    CHECK((loader.module_arrives("late").outcome == Outcome::accepted) == c.taken);
+    if (!c.taken) continue;
+    loader.module_leaves("late");
+    CHECK((loader.module_arrives("late").outcome == Outcome::accepted) == c.comes_again);
   }
 }
