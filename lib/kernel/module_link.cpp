@@ -140,11 +140,17 @@ bool has_runtime_constants(const Kernel& kernel) {
   return fs::exists(kernel.source / "include/asm-generic/runtime-const.h", error);
 }
 
+/// Only x86_64 demands zeros where livepatch fills in a reference; POWER writes over what was there
+/// (arch/powerpc/kernel/module_64.c: apply_relocate_add).
+bool has_zero_sites(const Kernel& kernel) {
+  return kernel.arch == "x86_64";
+}
+
 /// The objects of the runtime by name, in the order in which they are linked.
 std::vector<std::string> runtime_names(const Kernel& kernel) {
   std::vector<std::string> names = {"klp_runtime_begin.o", "klp_runtime.o"};
   if (has_runtime_constants(kernel)) names.emplace_back("klp_runtime_constants.o");
-  if (kernel.arch == "x86_64") names.emplace_back("klp_runtime_sites.o");
+  if (has_zero_sites(kernel)) names.emplace_back("klp_runtime_sites.o");
   names.emplace_back("klp_runtime_end.o");
   return names;
 }
@@ -212,7 +218,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
     place_object(runtime.constants, directory / "klp_runtime_constants.o");
     parts += " klp_runtime_constants.o";
   }
-  if (link.late_references && (link.kernel_leaves_references || link.may_refuse_modules)) {
+  if (has_zero_sites(kernel) && link.late_references && (link.kernel_leaves_references || link.may_refuse_modules)) {
     place_object(runtime.sites, directory / "klp_runtime_sites.o");
     parts += " klp_runtime_sites.o";
   }
