@@ -95,7 +95,7 @@ expect_output 'hint: Module.symvers is in the linux-headers package'
 failed 4 '--source .*good.o is not a directory' show --source "$object"
 failed 4 '--vmlinux .* is a directory' show --vmlinux "$work"
 failed 4 'text is not a 64-bit ELF file' show --vmlinux "$work/text"
-failed 4 'foreign is not an x86-64 kernel' show --vmlinux "$work/foreign"
+failed 4 'foreign: livepatches are not made for kernels of ELF machine 183' show --vmlinux "$work/foreign"
 failed 4 'good.o names no release' show --vmlinux "$object"
 failed 4 'text is not a kernel config' show --config "$work/text"
 
