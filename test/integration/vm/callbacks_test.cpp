@@ -57,11 +57,12 @@ TEST_CASE("callbacks of vmlinux and of a module, in the documented order", "[vm]
   CAPTURE(style);
   const Livepatch& livepatch = Suite::get().livepatch("callbacks-" + style);
   vm::LivepatchCheck check = reading_version();
+  const std::string module = module_to_patch().name;
   const auto said = [](const std::string& kind, const std::string& object) { return kind + " " + object; };
   // Objects with functions come first, and kpatch's patch has one of vmlinux; the others in the order of the units.
-  const std::string first = style == "kpatch" ? "vmlinux" : "zram", second = style == "kpatch" ? "zram" : "vmlinux";
+  const std::string first = style == "kpatch" ? "vmlinux" : module, second = style == "kpatch" ? module : "vmlinux";
   SECTION("loaded before the livepatch") {
-    check.modules_before = {"zram"};
+    check.modules_before = {module};
     const auto result = run_livepatch(livepatch, check);
     CHECK(result.outputs.at(0).patched == (style == "kpatch" ? "patched " : "") + result.outputs.at(0).before);
     CHECK(events(result.messages) == Events{said("pre_patch", first), said("pre_patch", second),
@@ -72,14 +73,14 @@ TEST_CASE("callbacks of vmlinux and of a module, in the documented order", "[vm]
   }
   if (style != "kpatch") return;  // what comes is the kernel's doing, the same for both
   SECTION("loaded after it, and gone before it") {
-    check.modules_after = {"zram"};
-    check.commands = {"[ ! -d /sys/module/zram ] || rmmod zram"};
+    check.modules_after = {module};
+    check.commands = {fmt::format("[ ! -d /sys/module/{0} ] || rmmod {0}", module)};
     const auto result = run_livepatch(livepatch, check);
     CHECK(result.outputs.at(0).patched_status == 0);
     CHECK(events(result.messages) ==
           Events{said("pre_patch", "vmlinux"), "starting patching transition", said("post_patch", "vmlinux"),
-                 "loading module 'zram'", said("pre_patch", "zram"), said("post_patch", "zram"),
-                 said("pre_unpatch", "zram"), "unloading module 'zram'", said("post_unpatch", "zram"),
+                 "loading module '" + module + "'", said("pre_patch", module), said("post_patch", module),
+                 said("pre_unpatch", module), "unloading module '" + module + "'", said("post_unpatch", module),
                  said("pre_unpatch", "vmlinux"), "starting unpatching transition", said("post_unpatch", "vmlinux")});
   }
 }
@@ -148,7 +149,7 @@ TEST_CASE("shadow variables live until the livepatch goes", "[vm]") {
   const Livepatch& livepatch = Suite::get().livepatch("shadow-variable");
   vm::LivepatchCheck check;
   check.commands = {"head -n 1 /proc/version; head -n 1 /proc/version; head -n 1 /proc/version"};
-  for (int round = 0; round < 2; ++round) {  // one that was not freed would go on counting
+  for (int round = 0; round < Suite::get().lives(); ++round) {  // one that was not freed would go on counting
     const auto result = run_livepatch(livepatch, check);
     CHECK_THAT(result.outputs.at(0).before, !Contains("read"));
     CHECK(result.outputs.at(0).patched == "read 1 note 1\nread 2 note 0\nread 3 note 1\n");

@@ -33,7 +33,7 @@ std::string without_filling(const Livepatch& livepatch) {
 
 }  // namespace
 
-TEST_CASE("patched functions with run-time constants", "[vm][constants][machine]") {
+TEST_CASE("patched functions with run-time constants", "[vm][constants][machine][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("run-time-constants");
   vm::LivepatchCheck check = commands({"dd if=/proc/version bs=7777 count=1", "/probe read-far",
                                        "mkdir -p /tmp/klp-seen; mkdir /tmp/klp-seen; rmdir /tmp/klp-seen; "
@@ -51,7 +51,7 @@ TEST_CASE("patched functions with run-time constants", "[vm][constants][machine]
   CHECK(result.outputs.at(2).after == result.outputs.at(2).before);
 }
 
-TEST_CASE("a patched function that looks at user addresses", "[vm][constants]") {
+TEST_CASE("a patched function that looks at user addresses", "[vm][constants][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("futex-key");
   const auto result =
       run_livepatch(livepatch, commands({"/probe futex-odd", "/probe futex-far", "/probe futex-right"}));
@@ -62,7 +62,7 @@ TEST_CASE("a patched function that looks at user addresses", "[vm][constants]") 
   CHECK(result.outputs.at(1).patched == "-14\n");
 }
 
-TEST_CASE("the read-back sees a run-time constant that nobody filled in", "[vm][constants][read-back]") {
+TEST_CASE("the read-back sees a run-time constant that nobody filled in", "[vm][constants][read-back][x86]") {
   if (!has_constants()) return;
   const Livepatch& livepatch = Suite::get().livepatch("futex-key");
   const fs::path file = Suite::get().directory("unfilled") / livepatch.file.filename();

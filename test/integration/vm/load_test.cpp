@@ -39,7 +39,7 @@ echo "$round rounds")sh",
 
 }  // namespace
 
-TEST_CASE("enabled and disabled 20 times under load", "[vm]") {
+TEST_CASE("enabled and disabled 20 times under load", "[vm][open-on-power]") {
   const Livepatch& livepatch = Suite::get().livepatch("two-files");
   vm::Vm& machine = Suite::get().machine();
   REQUIRE(machine.run(kLoad).status == 0);

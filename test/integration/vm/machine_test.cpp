@@ -105,7 +105,7 @@ std::string text_of(const Sites& sites) {
 
 }  // namespace
 
-TEST_CASE("calls and returns in patched code are those of the processor's mitigations", "[vm][machine]") {
+TEST_CASE("calls and returns in patched code are those of the processor's mitigations", "[vm][machine][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("run-time-constants");
   const std::string vulnerabilities = "cd /sys/devices/system/cpu/vulnerabilities; ";
   vm::LivepatchCheck check = commands({vulnerabilities + "cat retbleed", vulnerabilities + "cat spectre_v2",
@@ -137,7 +137,7 @@ TEST_CASE("calls and returns in patched code are those of the processor's mitiga
   }
 }
 
-TEST_CASE("objtool sees a fault in a finished module", "[vm][objtool]") {
+TEST_CASE("objtool sees a fault in a finished module", "[vm][objtool][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("run-time-constants");  // which is without fault
   if (livepatch.objtool_flags.empty()) return;                                // not at the link on this kernel
   CHECK_THAT(livepatch.objtool_flags, Contains("--ibt") && Contains("--link") && Contains("--module"));

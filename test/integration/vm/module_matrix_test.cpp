@@ -150,7 +150,7 @@ void remove(const Livepatch& replaced) {
 
 }  // namespace
 
-TEST_CASE("a module under livepatches that come before and after it", "[vm][keys]") {
+TEST_CASE("a module under livepatches that come before and after it", "[vm][keys][x86]") {
   const ModulePair first_pair("klp_keys", "keys-title"), second_pair("klp_keys", "keys-second");
   const auto first = first_pair.livepatch(), second = second_pair.livepatch();
   vm::Vm& machine = Suite::get().machine();
@@ -197,7 +197,7 @@ TEST_CASE("a module under livepatches that come before and after it", "[vm][keys
   CHECK(vm::trouble_in(machine.new_kernel_messages()).empty());
 }
 
-TEST_CASE("a module that one of two livepatches keeps out", "[vm][keys]") {
+TEST_CASE("a module that one of two livepatches keeps out", "[vm][keys][x86]") {
   const ModulePair first_pair("klp_keys", "keys-told"), second_pair("klp_keys", "keys-refused");
   const auto first = first_pair.livepatch(), second = second_pair.livepatch(false);
   vm::Vm& machine = Suite::get().machine();

@@ -22,7 +22,7 @@ fs::path for_another_kernel(const fs::path& livepatch) {
 
 }  // namespace
 
-TEST_CASE("a queue goes on after a failure, with the patched modules loaded where the kernel can", "[vm]") {
+TEST_CASE("a queue goes on after a failure, with the patched modules loaded where the kernel can", "[vm][x86]") {
   Suite& suite = Suite::get();
   const fs::path vmlinux = suite.livepatch("meminfo-string").file, module = suite.livepatch("module-function").file,
                  absent = suite.livepatch("absent-device").file, refused = for_another_kernel(vmlinux);

@@ -45,7 +45,7 @@ WrongLife live_with(const Livepatch& livepatch, const std::string& bytes, const 
 
 }  // namespace
 
-TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back]") {
+TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("same-named-function");
   // As by hand: /proc/mounts' m_start is the second of three; the third is as good for the livepatch core.
   const std::string bytes =
@@ -56,7 +56,7 @@ TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back]") {
   CHECK_THAT(life.memory.differences.front(), StartsWith("m_show+") && Contains("m_start of vmlinux (namespace.c)"));
 }
 
-TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back]") {
+TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("per-cpu");
   const std::string bytes =
       replaced(read_file(livepatch.file), ".klp.sym.vmlinux.nr_inodes,", ".klp.sym.vmlinux.nr_unused,");
@@ -67,7 +67,7 @@ TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back]") {
     CHECK_THAT(difference, StartsWith("proc_nr_inodes+") && Contains("nr_inodes of vmlinux (inode.c)"));
 }
 
-TEST_CASE("the read-back sees a wrong byte in a cold part", "[vm][read-back]") {
+TEST_CASE("the read-back sees a wrong byte in a cold part", "[vm][read-back][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("cold-part");
   const elf::ElfObject module = elf::ElfObject::read(livepatch.file);
   std::string bytes = read_file(livepatch.file);

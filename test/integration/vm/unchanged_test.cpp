@@ -10,7 +10,7 @@ using namespace klp::test;
 TEST_CASE("a patch that changes no code", "[vm]") {
   const std::string patch = GENERATE(std::string("comments-only"), std::string("shifted-lines"));
   tools::BuildOptions options;
-  options.kernel.name = Suite::get().kernel().name;
+  options.kernel = Suite::get().selection();
   options.patches = {patch_file(patch)};
   options.work_dir = Suite::get().directory(patch);
   options.output = options.work_dir / "none.ko";

@@ -95,7 +95,7 @@ Elf64_Shdr* find_section(std::string& file, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("a task asleep in a patched function", "[vm][unwind]") {
+TEST_CASE("a task asleep in a patched function", "[vm][unwind][x86]") {
   const Livepatch& first = Suite::get().livepatch("sleeper");
   const Livepatch& second = Suite::get().livepatch("sleeper-caller", false);
   Suite::get().machine().copy_in(second.file);
@@ -120,7 +120,7 @@ TEST_CASE("a task asleep in a patched function", "[vm][unwind]") {
   CHECK(memory.functions > 0);
 }
 
-TEST_CASE("without its unwind tables a stack is not full", "[vm][unwind]") {
+TEST_CASE("without its unwind tables a stack is not full", "[vm][unwind][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("sleeper");
   std::string bytes = read_file(livepatch.file);
   for (const char* name : {".orc_unwind", ".orc_unwind_ip", ".rela.orc_unwind_ip"}) {

@@ -7,6 +7,7 @@
 
 #include "build_pipeline.h"
 #include "kernel/index.h"
+#include "kernel/target.h"
 #include "module_objtool.h"
 #include "support/error.h"
 #include "support/run.h"
@@ -19,13 +20,26 @@ std::string environment(const char* name, const std::string& otherwise) {
   return given == nullptr || *given == '\0' ? otherwise : given;
 }
 
-kernel::Kernel open_test_kernel() {
+kernel::KernelSelection test_kernel() {
+  kernel::KernelSelection selection;
   const std::string name = environment("KLP_TEST_KERNEL", "debian:6.1-cloud-amd64");
-  return with_context("the VM tests need the kernel " + name +
+  if (name.find('/') == std::string::npos) {
+    selection.name = name;
+    return selection;
+  }
+  const fs::path directory = name;
+  selection.source = directory / "source";
+  selection.config = directory / "config";
+  selection.symvers = directory / "Module.symvers";
+  selection.vmlinux = directory / "vmlinux";
+  selection.modules = directory / "modules";
+  return selection;
+}
+
+kernel::Kernel open_test_kernel(const kernel::KernelSelection& selection) {
+  return with_context("the VM tests need the kernel " + selection.name + selection.vmlinux.string() +
                           " (KLP_TEST_KERNEL names another), fetched or with a network to fetch it",
-                      [&] {
-                        return kernel::open_kernel({name, {}, {}, {}, {}, {}, {}, {}, {}});
-                      });
+                      [&] { return kernel::open_kernel(selection); });
 }
 
 std::string joined(const std::vector<std::string>& lines) {
@@ -44,17 +58,18 @@ std::string outputs_of(const vm::LivepatchCheckResult& result) {
 }
 
 /// The program for what the guest's shell cannot do. Static: the guest has no libraries.
-fs::path build_probe(const fs::path& directory) {
+fs::path build_probe(const kernel::Kernel& kernel, const fs::path& directory) {
   const fs::path program = directory / "probe";
   const fs::path source = fs::path(KLP_TEST_GUEST) / "probe.c";
-  run_checked({"gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program.string(), source.string()});
+  const std::string prefix = kernel.arch == "x86_64" ? "" : std::string(kernel::target_named(kernel.arch).triplet);
+  run_checked({prefix + "gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program.string(), source.string()});
   return program;
 }
 
 std::unique_ptr<Livepatch> build_livepatch(Suite& suite, const std::string& patch, bool replace) {
   tools::BuildOptions options;
   options.replace = replace;
-  options.kernel.name = suite.kernel().name;
+  options.kernel = suite.selection();
   options.patches = {patch_file(patch)};
   options.work_dir = suite.directory(patch);
   options.output = options.work_dir;
@@ -99,7 +114,8 @@ Suite& Suite::get() {
 }
 
 Suite::Suite()
-    : kernel_(open_test_kernel()),
+    : selection_(test_kernel()),
+      kernel_(open_test_kernel(selection_)),
       vmlinux_object_(elf::ElfObject::read(kernel_.vmlinux, elf::ElfObject::Want::symbols_only)),
       vmlinux_(vmlinux_object_),
       exports_(elf::read_symvers(kernel_.symvers)),
@@ -133,8 +149,10 @@ vm::Vm& Suite::machine() {
   options.cpus = 2;
   options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
   options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
-  options.kernel_modules = {"zram", "nfsd", "xfs", "squashfs", "loop"};
-  options.files = {build_probe(options.directory)};
+  for (const char* module : {is_x86() ? "zram" : "ext4", "nfsd", "xfs", "squashfs", "loop"}) {
+    if (kernel::find_module(kernel_, module)) options.kernel_modules.emplace_back(module);
+  }
+  options.files = {build_probe(kernel_, options.directory)};
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
   unbootable_ = false;
@@ -151,9 +169,17 @@ const Livepatch& Suite::livepatch(const std::string& patch, bool replace) {
   return *slot;
 }
 
+ModuleToPatch module_to_patch() {
+  if (Suite::get().is_x86())
+    return {"zram", "cat /sys/block/zram0/initstate", "0\n", "state 0 major ", " deflate 1 none 0\n"};
+  return {"ext4", "cat /sys/fs/ext4/features/lazy_itable_init", "supported\n", "patched ext4: ", "IO failure\n"};
+}
+
 fs::path patch_file(const std::string& name) {
   const std::string& release = Suite::get().kernel().release;
   const std::string series = release.substr(0, release.find('.', release.find('.') + 1));
+  const fs::path of_arch = fs::path(KLP_TEST_PATCHES) / Suite::get().kernel().arch / (name + ".patch");
+  if (fs::exists(of_arch)) return of_arch;
   const fs::path own = fs::path(KLP_TEST_PATCHES) / series / (name + ".patch");
   return fs::exists(own) ? own : fs::path(KLP_TEST_PATCHES) / (name + ".patch");
 }
@@ -218,7 +244,7 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
   const auto then = check.while_patched;
   check.while_patched = [&](vm::Vm& vm) {
     try {
-      memory = read_back_now(livepatch);
+      if (Suite::get().is_x86()) memory = read_back_now(livepatch);
     } catch (const vm::GuestFault&) {
       throw;
     } catch (const Error& error) {
@@ -231,6 +257,7 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
   INFO(outputs_of(result));
   INFO(result.failure + "\n" + result.console_tail);
   REQUIRE(result.good);
+  if (!Suite::get().is_x86()) return result;
   INFO(joined(memory.differences));
   CHECK(memory.differences.empty());
   CHECK(memory.functions > 0);

@@ -1,8 +1,11 @@
 // What the VM tests share: the kernel, its shipped symbols, one guest, and the way of a patch through both.
 //
 // The kernel is named by $KLP_TEST_KERNEL (debian:6.1-cloud-amd64 without it); it is fetched when it is not in the
-// cache. The guest boots at first use and again only after a failure. $KLP_TEST_CPU is its processor, a model of QEMU's
-// (max), and $KLP_TEST_APPEND further kernel parameters: for the cases tagged [machine].
+// cache. A name with a '/' in it is a directory as scripts/ppc64-kernel leaves it. Cases tagged [x86] are about what
+// other machines do not have, or look at code in a way that only knows x86. Those tagged [open-on-power] fail on the
+// ppc64le kernel of the tests: its ftrace counts the patched function as traced and leaves its code as it is. The guest
+// boots at first use and again only after a failure. $KLP_TEST_CPU is its processor, a model of QEMU's (max), and
+// $KLP_TEST_APPEND further kernel parameters: for the cases tagged [machine].
 #pragma once
 
 #include <deque>
@@ -39,6 +42,11 @@ class Suite {
   static Suite& get();
 
   const kernel::Kernel& kernel() const { return kernel_; }
+  const kernel::KernelSelection& selection() const { return selection_; }
+  bool is_x86() const { return kernel_.arch == "x86_64"; }
+  /// How often a livepatch with data of its own can be loaded: on POWER nobody can tell what becomes of an address, so
+  /// that such a module stays loaded.
+  int lives() const { return is_x86() ? 2 : 1; }
   const elf::SymbolIndex& vmlinux() const { return vmlinux_; }
   const elf::Exports& exports() const { return exports_; }
   const diff::TableSizes& table_sizes() const { return sizes_; }
@@ -68,6 +76,7 @@ class Suite {
   };
   Suite();
 
+  kernel::KernelSelection selection_;
   kernel::Kernel kernel_;
   elf::ElfObject vmlinux_object_;
   elf::SymbolIndex vmlinux_;
@@ -81,8 +90,17 @@ class Suite {
   std::unique_ptr<vm::Vm> vm_;  // before the directory it works in
 };
 
-/// Path of test/patches/SERIES/NAME.patch (6.12/NAME.patch) where the source of that series differs, else of
-/// test/patches/NAME.patch.
+/// The module that patches for modules are made for: zram, or where the kernel has none, ext4.
+struct ModuleToPatch {
+  std::string name;
+  std::string read;                  ///< a command that runs its function which module-function.patch changes
+  std::string before;                ///< what that prints
+  std::string patched_start, known;  ///< the start of what it prints when patched, and a part
+};
+ModuleToPatch module_to_patch();
+
+/// Path of test/patches/ARCH/NAME.patch (ppc64le/NAME.patch) or test/patches/SERIES/NAME.patch (6.12/NAME.patch) where
+/// that architecture or the source of that series differs, else of test/patches/NAME.patch.
 fs::path patch_file(const std::string& name);
 
 /// Line number of the one line of `file` with `text` in it, once test/patches/PATCH.patch is applied.
@@ -91,7 +109,8 @@ size_t patched_line(const std::string& patch, const std::string& file, const std
 /// Commands for the guest, as a check.
 vm::LivepatchCheck commands(std::vector<std::string> list);
 
-/// Takes a livepatch through its life in the guest, read-back included (before check.while_patched, which must not
+/// Takes a livepatch through its life in the guest, read-back included (on x86: how stubs and distances from r2 lead to
+/// an address it does not know) (before check.while_patched, which must not
 /// throw what Catch throws: use CHECK there, not REQUIRE). Fails the test for anything that goes wrong or that differs.
 vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check);
 

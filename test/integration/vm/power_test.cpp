@@ -1,0 +1,153 @@
+// What only POWER has: code chosen by the processor's features, and r2, which a call out of a module must bring back.
+#include <elf.h>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "vm_suite.h"
+
+using namespace klp;
+using namespace klp::test;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+constexpr uint32_t kBl = 0x48000001, kB = 0x48000000, kNop = 0x60000000, kNoNop = 0x60210000, kPopFrame = 0x38210020,
+                   kLoadLr = 0xe8010010, kMtlr = 0x7c0803a6, kBlr = 0x4e800020;
+constexpr uint64_t kWord = 4;
+
+bool not_power() {
+  if (!Suite::get().is_x86()) return false;
+  WARN("not run: this kernel is not for POWER");
+  return true;
+}
+
+std::string words(std::initializer_list<uint32_t> list) {
+  std::string text(list.size() * kWord, '\0');
+  size_t at = 0;
+  for (const uint32_t word : list) {
+    std::memcpy(text.data() + at, &word, kWord);
+    at += kWord;
+  }
+  return text;
+}
+
+/// The end of version_proc_show() in tail-call.patch: a call, and the way out of its frame. Behind kStart.
+const std::string kStart = words({0x38a00008, 0xe8890000, 0xf8010010, 0xf821ffe1});
+const std::string kEnd = words({kBl, kNop, kPopFrame, kLoadLr, kMtlr, kBlr});
+
+size_t place_of_end(const std::string& module) {
+  const size_t at = module.find(kStart + kEnd);
+  REQUIRE(at != module.npos);
+  REQUIRE(module.find(kStart + kEnd, at + 1) == module.npos);
+  return at + kStart.size();
+}
+
+template <typename T>
+T record(const std::string& file, uint64_t at) {
+  T value;
+  REQUIRE(at + sizeof(T) <= file.size());
+  std::memcpy(&value, file.data() + at, sizeof(T));
+  return value;
+}
+
+/// Moves the call's relocation by `distance` in the file.
+void move_relocation(std::string& file, size_t call, uint64_t distance) {
+  const auto header = record<Elf64_Ehdr>(file, 0);
+  const auto section = [&](size_t i) { return record<Elf64_Shdr>(file, header.e_shoff + i * sizeof(Elf64_Shdr)); };
+  size_t moved = 0;
+  for (size_t i = 0; i < header.e_shnum; ++i) {
+    const Elf64_Shdr relocations = section(i);
+    if (relocations.sh_type != SHT_RELA) continue;
+    const Elf64_Shdr target = section(relocations.sh_info);
+    for (uint64_t at = relocations.sh_offset; at < relocations.sh_offset + relocations.sh_size;
+         at += sizeof(Elf64_Rela)) {
+      auto entry = record<Elf64_Rela>(file, at);
+      const bool is_code = (target.sh_flags & SHF_EXECINSTR) != 0;
+      if (!is_code || target.sh_offset + entry.r_offset != call) continue;
+      entry.r_offset += distance;
+      std::memcpy(file.data() + at, &entry, sizeof(entry));
+      ++moved;
+    }
+  }
+  REQUIRE(moved == 1);
+}
+
+/// As a compiler makes it without -fno-optimize-sibling-calls.
+std::string with_tail_call(std::string module) {
+  const size_t at = place_of_end(module);
+  module.replace(at, kEnd.size(), words({kPopFrame, kLoadLr, kMtlr, kB, kNop, kBlr}));
+  move_relocation(module, at, 3 * kWord);
+  return module;
+}
+
+std::string without_nop(std::string module) {
+  module.replace(place_of_end(module), 2 * kWord, words({kBl, kNoNop}));
+  return module;
+}
+
+struct Outcome {
+  bool loaded = false, broken = false;
+  std::string said, messages;
+};
+
+/// Loads a module in a guest of its own, which it may break, and has the patched function run.
+Outcome outcome_of(const std::string& name, const std::string& module) {
+  Suite& suite = Suite::get();
+  vm::VmOptions options;
+  options.directory = suite.directory(name);
+  const fs::path file = options.directory / (name + ".ko");
+  write_file_atomically(file, module);
+  options.files = {file};
+  vm::Vm machine(suite.kernel(), options);
+  machine.new_kernel_messages();
+  Outcome result;
+  try {
+    result.loaded = machine.run("insmod /" + name + ".ko && sleep 5").status == 0;
+    for (int i = 0; i < 3; ++i) result.said = machine.run("cat /proc/version").output;
+    result.messages = machine.new_kernel_messages();
+    result.broken = !vm::trouble_in(result.messages).empty();
+  } catch (const vm::GuestFault& fault) {
+    result.messages = fault.what();
+    result.broken = true;
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("code that the processor's features choose", "[vm][power]") {
+  if (not_power()) return;
+  const Livepatch& livepatch = Suite::get().livepatch("feature-fixups");
+  const auto result = run_livepatch(livepatch, commands({"head -n 1 /proc/version"}));
+  CHECK_THAT(result.outputs.at(0).before, StartsWith("Linux version"));
+  CHECK(result.outputs.at(0).patched == "isa 3.0: 1, 3.1: 0, radix\n");
+  CHECK_THAT(result.outputs.at(0).after, StartsWith("Linux version"));
+}
+
+TEST_CASE("a jump out of a module and a call without a NOP are what the safeguards are for", "[vm][power]") {
+  if (not_power()) return;
+  const std::string module = read_file(Suite::get().livepatch("tail-call").file);
+  SECTION("as klp-diff makes it") {
+    const Outcome good = outcome_of("good", module);
+    INFO(good.messages);
+    CHECK(good.loaded);
+    CHECK(good.said == "patched\n");
+    CHECK_FALSE(good.broken);
+  }
+  SECTION("with a jump instead of the last call, the caller goes on with the module's r2") {
+    const Outcome bad = outcome_of("tail_call", with_tail_call(module));
+    INFO(bad.messages);
+    CHECK(bad.loaded);
+    CHECK(bad.broken);
+  }
+  SECTION("without the NOP, the kernel does not take the module") {
+    const Outcome bad = outcome_of("no_nop", without_nop(module));
+    CHECK_FALSE(bad.loaded);
+    CHECK_THAT(bad.messages, Contains("Expected nop after call"));
+    CHECK_THAT(bad.said, StartsWith("Linux version"));
+  }
+}
