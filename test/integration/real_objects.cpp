@@ -69,8 +69,9 @@ std::vector<kernel::ReplayResult> compile(const std::vector<const kernel::Unit*>
 // for direct branches only.
 TEST_CASE("what the kernel exports may be called through a pointer, what it seals may not") {
   const char* name = std::getenv("KLP_TEST_KERNEL");
-  const kernel::Kernel kernel =
-      kernel::open_kernel({name != nullptr ? name : "debian:6.1-cloud-amd64", {}, {}, {}, {}, {}, {}});
+  kernel::KernelSelection selection;
+  selection.name = name != nullptr ? name : "debian:6.1-cloud-amd64";
+  const kernel::Kernel kernel = kernel::open_kernel(selection);
   const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
   const elf::Exports exports = elf::read_symvers(kernel.symvers);
   const arch::Arch& arch = arch::arch_for(vmlinux.machine());

@@ -28,11 +28,6 @@ uint64_t number_from(const char* variable, uint64_t otherwise) {
   return given == nullptr ? otherwise : std::stoull(given);
 }
 
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
-
 /// The commands that make the mutant of a file in the guest.
 std::string edit_commands(const std::string& base, const Mutant& mutant) {
   std::string script = fmt::format("cp {} {}", base, kMutant);

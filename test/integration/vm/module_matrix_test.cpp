@@ -221,7 +221,7 @@ TEST_CASE("a module that one of two livepatches keeps out", "[vm][keys][x86]") {
   CHECK(vm::trouble_in(machine.new_kernel_messages()).empty());
 }
 
-TEST_CASE("a livepatch that does nothing about what comes late does not work", "[vm][keys]") {
+TEST_CASE("a livepatch that does nothing about what comes late does not work", "[vm][keys][x86]") {
   if (!whole_matrix()) return;  // it costs a boot
   const ModulePair pair("klp_keys", "keys-title");
   vm::Vm& machine = Suite::get().machine();
