@@ -291,6 +291,10 @@ TEST_CASE("the kernel loads or refuses mutants of livepatches as the model of it
       {"per-cpu", {}},        {"static-branch", {}},       {"static-call", {}},         {"alternatives", {}},
       {"two-files", {}},      {"unexported-symbols", {}}};
   Suite& suite = Suite::get();
+  if (suite.vmlinux().maybe_global("__SCK__cond_resched") == nullptr) {
+    WARN("not run: the model's messages are those of 6.1 and later, and 5.10 cannot have all of these livepatches");
+    return;
+  }
   const tools::LoaderKernel kernel(suite.kernel());
   const uint64_t count = number_from("KLP_TEST_MUTANTS", std::getenv("KLP_TEST_ALL") == nullptr ? 20 : 200);
   std::mt19937_64 random(number_from("KLP_TEST_SEED", 1));
