@@ -430,6 +430,8 @@ Findings Explanations::with_places(const Findings& findings) const {
       finding.message += "; " + reason;
       finding.hint = "this follows from the changed type: see to that first";
     }
+    if (finding.code == "changed-data" && finding.message.find(", the size of ") != std::string::npos)
+      finding.hint = "this follows from the changed type: see to that first";
     result.add(std::move(finding));
   }
   return result;

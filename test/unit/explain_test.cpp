@@ -230,6 +230,18 @@ TEST_CASE("a refusal says in which line the missing symbol is used", "[explain]"
   CHECK(result.findings.list()[0].place == "unit.c:7");
 }
 
+TEST_CASE("a size that follows from a changed type says so", "[explain]") {
+  Patched p;
+  p.edit(p.unit, "int last(", "struct ops { long pad, size; } ops = { 1, sizeof(struct box) };\nint last(");
+  p.original_unit = p.unit;
+  p.edit(p.header, "int a, b;", "long a, b;");
+  const auto list = p.run().findings.list();
+  const auto data = std::find_if(list.begin(), list.end(), [](const Finding& f) { return f.code == "changed-data"; });
+  REQUIRE(data != list.end());
+  CHECK(data->message.ends_with("(.size: 16 instead of 8, the size of struct box)"));
+  CHECK(data->hint == "this follows from the changed type: see to that first");
+}
+
 TEST_CASE("a changed variable is told with its member and both values", "[explain]") {
   Patched p;
   p.edit(p.unit, "int last(", "struct shelf shelf = { { 1 }, { 2, 3 }, 4 };\nint last(");

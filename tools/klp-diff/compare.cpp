@@ -181,7 +181,7 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
 }  // namespace
 
 void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
-  CLI::App* command = app.add_subcommand("compare", "what differs between two builds");
+  CLI::App* command = app.add_subcommand("compare", "which functions and variables differ between two builds");
   auto options = std::make_shared<CompareOptions>();
   const char* what =
       "an object, a module, vmlinux, a directory of a build or of unpacked packages, a .deb, or a kernel";
