@@ -93,7 +93,7 @@ TEST_CASE("a pre-patch callback that fails keeps the livepatch out", "[vm]") {
   CHECK_THAT(messages, Contains("pre-patch callback failed for object 'vmlinux'"));
 }
 
-TEST_CASE("a pre-patch callback of the second object that fails undoes the first, and nothing else", "[vm]") {
+TEST_CASE("a pre-patch callback of the second object that fails undoes the first, and nothing else", "[vm][x86]") {
   vm::Vm& machine = Suite::get().machine();
   const Livepatch& livepatch = Suite::get().livepatch("callback-fails-second");
   REQUIRE(machine.run("modprobe zram").status == 0);
@@ -106,7 +106,7 @@ TEST_CASE("a pre-patch callback of the second object that fails undoes the first
   CHECK(machine.run("rmmod zram").status == 0);
 }
 
-TEST_CASE("a livepatch for each patched object", "[vm][split]") {
+TEST_CASE("a livepatch for each patched object", "[vm][split][x86]") {
   Suite& suite = Suite::get();
   tools::BuildOptions options;
   options.kernel.name = suite.kernel().name;
