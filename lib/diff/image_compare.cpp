@@ -316,6 +316,26 @@ void check_machines(const elf::ElfObject& before, const elf::ElfObject& after) {
   check(before.machine() == after.machine(), "{} and {} are for different architectures", before.name(), after.name());
 }
 
+void add_variables(const Pieces& original, const Pieces& patched, const Correlation& correlation,
+                   const ChangeSet& changes, std::vector<ImageChange>& out) {
+  for (const DataChange& c : changes.data) {
+    out.push_back(
+        {ImageChange::Kind::changed, std::string(c.patched->name()), "", c.original->size, c.patched->size, c.reason});
+  }
+  // The engine does not ask for what no function uses; who compares two builds does.
+  const auto is_named = [](const Piece& p) {
+    return p.kind == PieceKind::object && p.symbol != nullptr && !is_private_static(p) && !is_constant_local(p);
+  };
+  for (const Piece& piece : original.all()) {
+    if (is_named(piece) && correlation.patched_of(&piece) == nullptr)
+      out.push_back({ImageChange::Kind::removed, std::string(piece.name()), "", piece.size, 0, ""});
+  }
+  for (const Piece& piece : patched.all()) {
+    if (is_named(piece) && correlation.original_of(&piece) == nullptr)
+      out.push_back({ImageChange::Kind::added, std::string(piece.name()), "", 0, piece.size, ""});
+  }
+}
+
 }  // namespace
 
 ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after) {
@@ -356,12 +376,10 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
     result.compared += piece.kind == PieceKind::function ? 1 : 0;
     result.compared_variables += piece.kind == PieceKind::object ? 1 : 0;
   }
-  for (const DataChange& c : changes.data) {
-    result.variables.push_back(
-        {ImageChange::Kind::changed, std::string(c.patched->name()), "", c.original->size, c.patched->size, c.reason});
-  }
-  if (!changes.only_lines.empty()) result.noise["line numbers"] = changes.only_lines.size();
+  add_variables(original, patched, correlation, changes, result.variables);
+  if (!changes.only_lines.empty()) result.noise[std::string(kLines)] = changes.only_lines.size();
   sort_by_weight(result.functions);
+  sort_by_weight(result.variables);
   return result;
 }
 

@@ -71,6 +71,7 @@ std::pair<Names, Names> changed(const std::string& before, const std::string& af
   CHECK(names(objects.functions) == names(images.functions));
   CHECK(names(objects.functions) == names(units.functions));
   CHECK(names(objects.variables) == names(images.variables));
+  CHECK(names(objects.variables) == names(units.variables));
   CHECK(images.compared > 0);
   return {names(images.functions), names(images.variables)};
 }
@@ -98,6 +99,12 @@ TEST_CASE("each kind of change is seen", "[compare]") {
   CHECK(changed(kSource, edited(kSource, "\"table\", 7", "\"table\", 8")).second == Names{"table"});
   CHECK(changed(kSource, edited(kSource, "{ first,", "{ second,")).second == Names{"table"});
   CHECK(changed(kSource, edited(kSource, "\"table\"", "\"tables\"")).second == Names{"table"});
+}
+
+TEST_CASE("a variable that nobody uses is a difference when it comes or goes", "[compare]") {
+  const std::string more = std::string(kSource) + "long spare = 3;";
+  CHECK(changed(kSource, more).second == Names{"spare"});
+  CHECK(changed(more, kSource).second == Names{"spare"});
 }
 
 TEST_CASE("what is new or gone is named", "[compare]") {
