@@ -6,15 +6,12 @@
 
 #include "diff/compare.h"
 #include "diff/image_form.h"
-#include "elf/compile_units.h"
+#include "diff/image_noise.h"
 #include "elf/debug_info.h"
-#include "support/bytes.h"
 #include "support/error.h"
 
 namespace klp::diff {
 namespace {
-
-constexpr std::string_view kPerCpu = "per-cpu addresses", kLines = "line numbers";
 
 /// Functions or variables with their forms.
 struct List {
@@ -135,7 +132,8 @@ std::string without_cold(const std::string& name) {
 
 class ImageComparison {
  public:
-  ImageComparison(const Side& before, const Side& after) : a_(before), b_(after) {}
+  ImageComparison(const Side& before, const Side& after)
+      : a_(before), b_(after), noise_(before.form, after.form, after.disassembler) {}
 
   ImageDifference run() {
     const Pairing functions(a_.functions, b_.functions);
@@ -185,11 +183,9 @@ class ImageComparison {
     std::string noise;
     for (size_t at = 0; at < common && first == common; ++at) {
       if (x[at].text == y[at].text || is_inner_branch(x[at], y[at])) continue;
-      const std::string_view known = is_per_cpu_only(f, x[at], g, y[at])  ? kPerCpu
-                                     : is_line_number(f, x[at], g, y[at]) ? kLines
-                                                                          : std::string_view();
+      const std::string_view known = noise_.between(f, x[at], g, y[at]);
       if (known.empty()) first = at;
-      if (!known.empty() && noise != kPerCpu) noise = known;
+      if (!known.empty() && noise != kPerCpuNoise) noise = known;
     }
     if (first == common && x.size() == y.size()) {
       // Nothing but known noise, if no branch goes elsewhere either.
@@ -202,46 +198,6 @@ class ImageComparison {
       }
     }
     report(ImageChange::Kind::changed, &f, &g, reason(f, x, g, y, first), result_.functions);
-  }
-
-  /// The same branch to another instruction of the function.
-  static bool is_inner_branch(const FormItem& x, const FormItem& y) {
-    return x.target().starts_with('@') && y.target().starts_with('@') && x.before_target == y.before_target &&
-           x.text.compare(0, x.before_target, y.text, 0, y.before_target) == 0;
-  }
-
-  /// Proven by DWARF: the constant is the line of its instruction, in both.
-  bool is_line_number(const ImageFunction& f, const FormItem& x, const ImageFunction& g, const FormItem& y) const {
-    if (a_.form.image().type() == 1) return false;
-    const auto changed = b_.disassembler.changed_immediate(a_.form.code(f).subspan(x.offset, x.size),
-                                                           b_.form.code(g).subspan(y.offset, y.size));
-    if (!changed) return false;
-    const auto is_line = [](std::optional<elf::CompileUnits>& units, const elf::ElfObject& image, uint64_t address,
-                            int64_t value) {
-      if (!units) units.emplace(image);
-      const std::vector<unsigned> lines = units->lines_at(address);
-      return std::any_of(lines.begin(), lines.end(), [&](unsigned line) { return line == value; });
-    };
-    return is_line(units_a_, a_.form.image(), f.symbol->value + x.offset, changed->before) &&
-           is_line(units_b_, b_.form.image(), g.symbol->value + y.offset, changed->after);
-  }
-
-  /// Whether two instructions differ in one number only, which is the offset of the same per-cpu variable in each.
-  bool is_per_cpu_only(const ImageFunction& f, const FormItem& x, const ImageFunction& g, const FormItem& y) const {
-    constexpr size_t kField = 4;
-    if (x.size != y.size || x.text.size() != y.text.size() || x.text.size() < x.size) return false;
-    const auto raw_x = a_.form.code(f).subspan(x.offset, x.size), raw_y = b_.form.code(g).subspan(y.offset, y.size);
-    for (size_t field = 0; field + kField <= x.size; ++field) {
-      const auto equal_but = [&](size_t from, size_t to) {
-        return std::equal(x.text.begin(), x.text.begin() + static_cast<ptrdiff_t>(from), y.text.begin()) &&
-               std::equal(x.text.begin() + static_cast<ptrdiff_t>(to), x.text.end(),
-                          y.text.begin() + static_cast<ptrdiff_t>(to));
-      };
-      if (!equal_but(field, field + kField)) continue;
-      const std::string before = a_.form.per_cpu(read_le<uint32_t>(raw_x, field));
-      if (!before.empty() && before == b_.form.per_cpu(read_le<uint32_t>(raw_y, field))) return true;
-    }
-    return false;
   }
 
   std::string reason(const ImageFunction& f, const std::vector<FormItem>& x, const ImageFunction& g,
@@ -270,7 +226,8 @@ class ImageComparison {
                      std::vector<ImageChange>& out) {
     const ImageFunction& named = g != nullptr ? *g : *f;
     out.push_back({kind, named.name, std::string(named.file), f != nullptr ? f->symbol->size : 0,
-                   g != nullptr ? g->symbol->size : 0, std::move(reason)});
+                   g != nullptr ? g->symbol->size : 0, std::move(reason), f != nullptr ? f->symbol->index : 0,
+                   g != nullptr ? g->symbol->index : 0});
   }
 
   /// A part that the compiler put elsewhere is no function of its own: it counts as a change of its function, whatever
@@ -300,7 +257,7 @@ class ImageComparison {
   }
 
   const Side &a_, &b_;
-  mutable std::optional<elf::CompileUnits> units_a_, units_b_;  ///< read when the first constant is asked about
+  ImageNoise noise_;
   ImageDifference result_;
 };
 
@@ -314,6 +271,10 @@ void sort_by_weight(std::vector<ImageChange>& changes) {
 
 void check_machines(const elf::ElfObject& before, const elf::ElfObject& after) {
   check(before.machine() == after.machine(), "{} and {} are for different architectures", before.name(), after.name());
+}
+
+size_t symbol_of(const Piece* piece) {
+  return piece != nullptr && piece->symbol != nullptr ? piece->symbol->index : 0;
 }
 
 void add_variables(const Pieces& original, const Pieces& patched, const Correlation& correlation,
@@ -364,8 +325,8 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
   ImageDifference result;
   const auto add = [&](ImageChange::Kind kind, const Piece* a, const Piece* b, const std::string& reason) {
     const Piece& named = b != nullptr ? *b : *a;
-    result.functions.push_back(
-        {kind, std::string(named.name()), "", a != nullptr ? a->size : 0, b != nullptr ? b->size : 0, reason});
+    result.functions.push_back({kind, std::string(named.name()), "", a != nullptr ? a->size : 0,
+                                b != nullptr ? b->size : 0, reason, symbol_of(a), symbol_of(b)});
   };
   for (const FunctionChange& c : changes.functions) {
     const bool added = c.kind == FunctionChange::Kind::added;
@@ -377,7 +338,7 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
     result.compared_variables += piece.kind == PieceKind::object ? 1 : 0;
   }
   add_variables(original, patched, correlation, changes, result.variables);
-  if (!changes.only_lines.empty()) result.noise[std::string(kLines)] = changes.only_lines.size();
+  if (!changes.only_lines.empty()) result.noise[std::string(kLineNoise)] = changes.only_lines.size();
   sort_by_weight(result.functions);
   sort_by_weight(result.variables);
   return result;

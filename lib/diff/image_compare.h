@@ -12,10 +12,11 @@ namespace klp::diff {
 struct ImageChange {
   enum class Kind { changed, added, removed };
   Kind kind = Kind::changed;
-  std::string name;                     ///< without the compiler's numbers; a .cold part counts as its function
-  std::string file;                     ///< of a local function, "meminfo.c"; may be empty
-  uint64_t old_size = 0, new_size = 0;  ///< bytes, .cold parts not counted; 0: not there
-  std::string reason;                   ///< of a changed one: its first difference
+  std::string name;                       ///< without the compiler's numbers; a .cold part counts as its function
+  std::string file;                       ///< of a local function, "meminfo.c"; may be empty
+  uint64_t old_size = 0, new_size = 0;    ///< bytes, .cold parts not counted; 0: not there
+  std::string reason;                     ///< of a changed one: its first difference
+  size_t old_symbol = 0, new_symbol = 0;  ///< of functions: index in the symbol table; 0: not there
 };
 
 struct ImageDifference {
