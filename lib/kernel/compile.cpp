@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kernel/assembler.h"
 #include "kernel/compiler_warnings.h"
 #include "kernel/module_link.h"
 #include "kernel/original_cache.h"
@@ -143,7 +144,7 @@ class Compilation {
   }
 
   void compile_original(CompiledUnit& compiled) {
-    const Unit& unit = *compiled.unit;
+    const Unit unit = with_long_branches(*compiled.unit, state_.kernel);
     if (options_.use_cache) {
       if (const auto kept = cache_.find(unit)) {
         compiled.original = *kept;
@@ -215,26 +216,27 @@ class Compilation {
   /// The cache keeps no messages, so a unit with warnings, which is rare, is compiled once more.
   void compare_warnings(Outcome& outcome) const {
     if (!outcome.errors.empty() || new_warnings(outcome.messages, "").empty()) return;
-    const Unit& unit = *outcome.unit.unit;
+    const Unit unit = with_long_branches(*outcome.unit.unit, state_.kernel);
     const fs::path object = state_.directory / "warnings" / unit.unit;
     outcome.warnings = new_warnings(outcome.messages, replay_original(unit, object).output);
   }
 
   ReplayResult compile_in(ShadowTree& tree, const Outcome& outcome, ReplayOutput output = ReplayOutput::object) {
     constexpr int kRounds = 50;  // each makes at least one more directory real
+    const Unit unit = with_long_branches(*outcome.unit.unit, state_.kernel);
     for (int round = 0; round < kRounds; ++round) {
       throw_if_interrupted();
       std::shared_lock shared(state_.trees);
       const std::string launcher = output == ReplayOutput::object ? options_.launcher : std::string();
-      ReplayResult result = replay(*outcome.unit.unit, tree.root(), state_.source, outcome.unit.patched,
-                                   author_headers_, output, compiler_words(launcher, state_.kernel.compiler));
+      ReplayResult result = replay(unit, tree.root(), state_.source, outcome.unit.patched, author_headers_, output,
+                                   compiler_words(launcher, state_.kernel.compiler));
       const std::vector<std::string> missed = missed_changes(tree, result.dependencies);
       shared.unlock();
       if (missed.empty()) return result;
       const std::unique_lock alone(state_.trees);
       for (const std::string& path : missed) tree.make_real_on_the_way(path);
     }
-    fail("{} still reads an unpatched file of {}", outcome.unit.unit->unit, state_.source.string());
+    fail("{} still reads an unpatched file of {}", unit.unit, state_.source.string());
   }
 
   /// The dependencies that are touched files, but were read from the kernel's own tree.

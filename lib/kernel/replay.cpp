@@ -54,13 +54,6 @@ std::string replace_words(const std::string& command, Replace replace) {
   return result;
 }
 
-/// What a livepatch needs of a module's code, behind the kernel's own -include options: the configuration is known then.
-std::string late_include(const Unit& unit) {
-  const bool of_module =
-      std::any_of(unit.objects.begin(), unit.objects.end(), [](const std::string& o) { return o != "vmlinux"; });
-  return of_module ? " -include " + quoted((runtime_directory() / "long_branch_sites.h").string()) : "";
-}
-
 }  // namespace
 
 std::string replay_script(const Unit& unit, const fs::path& root, const fs::path& source, const fs::path& object,
@@ -87,7 +80,7 @@ std::string replay_script(const Unit& unit, const fs::path& root, const fs::path
     if (word.starts_with("./tools/") || word.starts_with("tools/objtool/"))
       return quoted((source / word).lexically_normal().string());
     if (preprocess && (word == "-c" || word == "-S" || word == "-E")) return std::string("-E -P");
-    if (word == "-c") return "-fdebug-prefix-map=" + quoted(root.string() + "=/kernel") + late_include(unit) + " -c";
+    if (word == "-c") return "-fdebug-prefix-map=" + quoted(root.string() + "=/kernel") + " -c";
     // kbuild spells what a Makefile takes from elsewhere as arch/x86/kvm/../../../virt/kvm/kvm_main.o.
     if (fs::path(word).lexically_normal() != unit.unit) return word;
     has_output = true;

@@ -15,9 +15,10 @@ namespace {
 // (arch/powerpc/Makefile: -mcmodel=medium, KBUILD_CFLAGS_MODULE += -mcmodel=large, 5.10-6.12). A tail call into the
 // kernel would have the stub save the module's r2 in the frame of a caller that knows nothing of it. Anchors would make
 // variables of one file refer to each other.
-constexpr std::array kTargets = {Target{"x86_64", EM_X86_64, "x86", "amd64", "x86_64-linux-gnu-", "", false, false},
-                                 Target{"ppc64le", EM_PPC64, "powerpc", "ppc64el", "powerpc64le-linux-gnu-",
-                                        "-mcmodel=large -fno-optimize-sibling-calls -fno-section-anchors", true, true}};
+constexpr std::array kTargets = {
+    Target{"x86_64", EM_X86_64, "x86", "amd64", "x86_64-linux-gnu-", "", false, true, false},
+    Target{"ppc64le", EM_PPC64, "powerpc", "ppc64el", "powerpc64le-linux-gnu-",
+           "-mcmodel=large -fno-optimize-sibling-calls -fno-section-anchors", true, false, true}};
 
 constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
     {"x86-64", "x86_64"}, {"ppc64", "ppc64le"}, {"powerpc64le", "ppc64le"}};

@@ -17,6 +17,8 @@ struct Target {
   /// Its code needs an assembler that completes calls on the way (lib/arch/ppc64/call_nops.h), so that even a compiler
   /// of the host is run by a starter.
   bool completes_calls = false;
+  /// Units of modules are compiled with long static branches (arch/x86_64/long_branches.h).
+  bool widens_branches = false;
   /// QEMU starts vmlinux itself.
   bool boots_vmlinux = false;
 };

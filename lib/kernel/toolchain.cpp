@@ -6,6 +6,7 @@
 #include <regex>
 #include <set>
 
+#include "kernel/assembler.h"
 #include "kernel/kernel.h"
 #include "kernel/store.h"
 #include "support/error.h"
@@ -27,17 +28,10 @@ bool is_compiler(const std::string& name) {
 
 std::string starter_script(const fs::path& root, const fs::path& starters, const std::string& name) {
   const fs::path libraries = root / "usr/lib/x86_64-linux-gnu";
+  // Behind the arguments: one of them may name an assembler that stands in front of this one.
   const std::string option = is_compiler(name) ? fmt::format(" -B'{}/short/'", starters.string()) : "";
-  return fmt::format("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}'{} \"$@\"\n", libraries.string(),
+  return fmt::format("#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"{}\n", libraries.string(),
                      (root / "usr/bin" / name).string(), option);
-}
-
-void make_starter(const fs::path& file, const std::string& script) {
-  if (fs::exists(file) && read_file(file) == script) return;
-  write_file_atomically(file, script);
-  std::error_code error;
-  fs::permissions(file, fs::perms(0755), error);
-  check(!error, "cannot make {} executable: {}", file.string(), error.message());
 }
 
 /// Scripts for all programs of `root`, and the short names of the binutils for the compiler.
@@ -94,32 +88,6 @@ std::optional<PackageVersion> find_part(const Apt& apt, const Dependency& wanted
   return best;
 }
 
-/// The program that the assembler's starter runs: beside ours, or where it is installed.
-fs::path call_completing_assembler() {
-  std::error_code error;
-  const fs::path ours = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& place : {ours / "klp-ppc64-as", ours / "../libexec/klp-diff/klp-ppc64-as"}) {
-    if (fs::is_regular_file(place, error)) return place.lexically_normal();
-  }
-  throw Error(fmt::format("{} is missing", (ours / "klp-ppc64-as").string()),
-              "it belongs to klp-diff: build or install klp-diff again");
-}
-
-/// A copy of the assembler and the script that gcc calls in its place. The script holds the digests of both programs:
-/// it stands for the assembler where a compiled original is said to be up to date (original_cache.h).
-void make_assembler_starter(const fs::path& starters, const fs::path& assembler) {
-  make_directories(starters / "short");
-  const std::string program = read_file(call_completing_assembler());
-  const fs::path copy = starters / "klp-ppc64-as";
-  if (!fs::exists(copy) || read_file(copy) != program) {
-    write_file_atomically(copy, program);
-    fs::permissions(copy, fs::perms(0755));
-  }
-  make_starter(starters / "short/as",
-               fmt::format("#!/bin/sh\n# {} {}\nexec '{}' '{}' \"$@\"\n", sha256_hex(program).substr(0, 16),
-                           sha256_file(fs::canonical(assembler)).substr(0, 16), copy.string(), assembler.string()));
-}
-
 }  // namespace
 
 fs::path toolchain_compiler(const fs::path& root, const std::string& program) {
@@ -152,7 +120,7 @@ std::string cross_compiler(const Target& target, const Compiler& compiler, const
                   fmt::format("apt-get install binutils-{}", triplet.substr(0, triplet.size() - 1)));
     make_directories(starters);
     make_starter(starters / (triplet + name), fmt::format("#!/bin/sh\nexec '{}' \"$@\"\n", tool->string()));
-    if (std::string_view(name) == "as") make_assembler_starter(starters, *tool);
+    if (std::string_view(name) == "as") make_assembler_starter(starters / "short", *tool, "call-nops");
   }
   make_starter(starters / program.substr(program.rfind('/') + 1),
                fmt::format("#!/bin/sh\nexec '{}' -B'{}/short/' \"$@\"\n", found->string(), starters.string()));

@@ -73,7 +73,7 @@ std::string read_file(const fs::path& path) {
   return content;
 }
 
-void write_file_atomically(const fs::path& path, std::string_view content) {
+void write_file_atomically(const fs::path& path, std::string_view content, mode_t mode) {
   std::string beside = path.string() + ".XXXXXX";
   const int fd = mkstemp(beside.data());
   if (fd < 0) fail_system("cannot write", path);
@@ -85,7 +85,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     good = n > 0;
     if (good) done += static_cast<size_t>(n);
   }
-  good = good && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
+  good = good && fchmod(fd, mode) == 0 && fsync(fd) == 0;
   int error = good ? 0 : errno;
   if (close(fd) != 0 && good) error = errno, good = false;
   if (good && rename(beside.c_str(), path.c_str()) != 0) error = errno, good = false;

@@ -1,6 +1,8 @@
 // Files: reading whole, writing beside and renaming, temporary directories, locks, digests.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <span>
 #include <string>
@@ -17,7 +19,7 @@ std::string read_file(const fs::path& path);
 
 /// Writes `content` to a new file beside `path`, flushes it and renames it: `path` is either the old or the whole new
 /// file. Throws Error (full disk, no permission); nothing is left behind then.
-void write_file_atomically(const fs::path& path, std::string_view content);
+void write_file_atomically(const fs::path& path, std::string_view content, mode_t mode = 0644);
 
 /// SHA-256 of `content` in lower-case hex.
 std::string sha256_hex(std::string_view content);

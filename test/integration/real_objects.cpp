@@ -11,6 +11,7 @@
 #include "diff/engine.h"
 #include "diff/indirect_entries.h"
 #include "elf/symvers.h"
+#include "kernel/assembler.h"
 #include "kernel/index.h"
 #include "kernel/replay.h"
 
@@ -54,7 +55,8 @@ std::vector<kernel::ReplayResult> compile(const std::vector<const kernel::Unit*>
   std::atomic<size_t> next = 0;
   const auto worker = [&] {
     for (size_t i = next++; i < units.size(); i = next++)
-      results[i] = kernel::replay(*units[i], kernel.source, kernel.source, work / fmt::format("{}.o", i));
+      results[i] = kernel::replay(kernel::with_long_branches(*units[i], kernel), kernel.source, kernel.source,
+                                  work / fmt::format("{}.o", i));
   };
   std::vector<std::future<void>> workers;
   for (unsigned n = 0; n < std::max(1U, std::thread::hardware_concurrency()); ++n)

@@ -7,6 +7,7 @@
 #include "diff/emit.h"
 #include "diff/engine.h"
 #include "elf/klp_finalize.h"
+#include "kernel/assembler.h"
 #include "kernel/module_link.h"
 #include "support/run.h"
 
@@ -23,7 +24,7 @@ enum class Kind { shipped, original, patched };
 std::string options_of(Kind kind) {
   if (kind == Kind::shipped) return "KCFLAGS=";
   const fs::path runtime = kernel::runtime_directory();
-  std::string options = " -include " + (runtime / "long_branch_sites.h").string();
+  std::string options = " " + kernel::long_branch_option(Suite::get().kernel());
   if (kind == Kind::patched)
     options +=
         fmt::format(" -I {} -idirafter {}", (runtime / "include").string(), (runtime / "include_after").string());

@@ -1,5 +1,6 @@
-// klp-ppc64-as ASSEMBLER ARGUMENT...: the assembler for ppc64le units of livepatches. It runs ASSEMBLER with the same
-// arguments, and where the input is gcc's assembly, with a NOP behind every call (arch/ppc64/call_nops.h).
+// klp-as CHANGE ASSEMBLER ARGUMENT...: stands in front of the assembler for units of livepatches. It runs ASSEMBLER
+// with the same arguments, the input changed: "call-nops" (arch/ppc64/call_nops.h) or "long-branches"
+// (arch/x86_64/long_branches.h).
 //
 // gcc gives the input as a file, or, with -pipe, as standard input. The completed text goes to ASSEMBLER as its
 // standard input from memory, so that nothing is left over when a compilation is interrupted.
@@ -16,17 +17,18 @@
 #include <vector>
 
 #include "arch/ppc64/call_nops.h"
+#include "arch/x86_64/long_branches.h"
 
 namespace {
 
 constexpr int kCannotRun = 127;
 
 int fault(const std::string& what) {
-  std::fprintf(stderr, "klp-ppc64-as: %s: %s\n", what.c_str(), std::strerror(errno));
+  std::fprintf(stderr, "klp-as: %s: %s\n", what.c_str(), std::strerror(errno));
   return kCannotRun;
 }
 
-/// Options of GNU as whose value is the next argument (as of gcc's spec for this target, and as --help).
+/// Options of GNU as whose value is the next argument (as of gcc's specs for these targets, and as --help).
 bool takes_value(const std::string& option) {
   for (const char* known : {"-o", "-I", "--defsym", "--MD", "--debug-prefix-map"}) {
     if (option == known) return true;
@@ -68,11 +70,16 @@ bool feed(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.empty()) {
-    std::fprintf(stderr, "klp-ppc64-as: no assembler was named\n");
+  using Change = std::string (*)(std::string_view);
+  const std::string_view name = argc > 2 ? argv[1] : "";
+  const Change change = name == "call-nops"       ? klp::arch::with_call_nops
+                        : name == "long-branches" ? klp::arch::with_long_branches
+                                                  : Change{};
+  if (change == nullptr) {
+    std::fprintf(stderr, "usage: klp-as call-nops|long-branches ASSEMBLER ARGUMENT...\n");
     return kCannotRun;
   }
+  std::vector<std::string> arguments(argv + 2, argv + argc);
   const size_t input = input_argument(arguments);
   std::string text;
   if (input == 0 || arguments[input].starts_with('-')) {
@@ -83,7 +90,7 @@ int main(int argc, char** argv) {
     if (!file) return fault(arguments[input]);
     text = all_of(file);
   }
-  const std::string completed = klp::arch::with_call_nops(text);
+  const std::string completed = change(text);
   if (input == 0 || arguments[input].starts_with('-') || completed != text) {
     if (!feed(completed)) return fault("the assembly");
     if (input != 0) arguments[input] = "--";
