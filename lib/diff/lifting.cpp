@@ -83,8 +83,8 @@ class Lifter {
     if (open.lifted) roots_.lifted.insert(&piece);
     if (!users.outside.empty()) roots_.shared.insert(&piece);
     roots_.outside.insert(roots_.outside.end(), users.outside.begin(), users.outside.end());
-    const std::string reason = fmt::format("calls {}, which {} and has no ftrace site", piece.name(),
-                                           open.lifted ? "is carried anew" : open.reason);
+    const std::string reason = fmt::format("calls {}, which {} and has no {}", piece.name(),
+                                           open.lifted ? "is carried anew" : open.reason, lacking(piece));
     std::vector<std::string> further = open.further;
     if (open.lifted) further.insert(further.begin(), fmt::format("{} {}", piece.name(), open.reason));
     for (const Piece* user : users.functions) add_user(*user, reason, further, open.origin);
@@ -173,7 +173,7 @@ class Lifter {
     } else if (in_.marks->ignores(*in_.patched, user)) {
       findings_.add("not-traceable", user.name(), fmt::format("{}, but the patch says to leave it out", reason),
                     "take KPATCH_IGNORE_FUNCTION away");
-    } else if (in_.original->has_ftrace_site(*original)) {
+    } else if (can_redirect(in_, *original)) {
       roots_.roots.push_back({&user, reason, true, further});
       roots_.replaced.insert(&user);
       roots_.lifted.insert(&user);
@@ -287,13 +287,23 @@ class Lifter {
 
   void refuse_function(const Open& open, const Users& users) const {
     const Piece& symbol = open.origin != nullptr ? *open.origin : *open.piece;
+    const std::string site = lacking(*open.piece);
     const std::string what = open.lifted
-                                 ? fmt::format("{} {}, and has no ftrace site either", open.piece->name(), open.reason)
-                                 : fmt::format("{}, but it has no ftrace site to redirect it at", open.reason);
+                                 ? fmt::format("{} {}, and has no {} either", open.piece->name(), open.reason, site)
+                                 : fmt::format("{}, but it has no {} to redirect it at", open.reason, site);
     findings_.add("not-traceable", symbol.name(),
                   fmt::format("{}; its callers cannot take its place: {}", what, fmt::join(users.obstacles, "; ")),
                   "change code that calls it instead: functions marked notrace or inline, and files built without "
                   "-pg, cannot be redirected");
+  }
+
+  /// What a function that cannot be redirected does not have.
+  std::string lacking(const Piece& piece) const {
+    const Piece* original = in_.correlation->original_of(&piece);
+    if (original == nullptr || !in_.original->has_ftrace_site(*original)) return "ftrace site";
+    return "ftrace site that the kernel is sure to find (an overridden weak function, which has no symbol, stands "
+           "behind "
+           "it with one of its own)";
   }
 
   void report_inert(const Piece& piece, const Users& users) const {

@@ -5,6 +5,7 @@
 
 #include "diff/lifting.h"
 #include "diff/section_use.h"
+#include "elf/ftrace_site.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -116,7 +117,7 @@ class RootChooser {
 
   void add_root(const FunctionChange& change) {
     const Piece& original = *change.original;
-    if (!in_.original->has_ftrace_site(original)) {
+    if (!can_redirect(in_, original)) {
       without_site_.push_back({change.patched, change.reason});
       return;
     }
@@ -144,6 +145,13 @@ bool leave_out(const AuthorMarks& marks, const Pieces& patched, const Piece& pie
                            marks.ignored_sections.count(piece.section->name) != 0 ? "SECTION" : "FUNCTION", reason),
                "", Severity::warning);
   return true;
+}
+
+bool can_redirect(const RootsInput& input, const Piece& original) {
+  if (!input.original->has_ftrace_site(original)) return false;
+  const elf::Symbol* shipped = input.identity != nullptr ? input.identity->shipped_symbol(original) : nullptr;
+  return shipped == nullptr || !shipped->is_defined() ||
+         elf::ftrace_site(input.unit->shipped->object(), *shipped) != elf::FtraceSite::ambiguous;
 }
 
 bool is_init(const Piece& piece) {

@@ -49,6 +49,9 @@ Roots choose_roots(const RootsInput& input, Findings& findings);
 bool leave_out(const AuthorMarks& marks, const Pieces& patched, const Piece& piece, std::string_view reason,
                const UnitFindings& findings);
 
+/// Whether the kernel finds a function's ftrace site, and no other one for it: that it can be redirected.
+bool can_redirect(const RootsInput& input, const Piece& original);
+
 /// Boot-time pieces, and those that only unloading uses.
 bool is_init(const Piece& piece);
 bool is_exit(const Piece& piece);

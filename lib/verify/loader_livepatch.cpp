@@ -87,7 +87,14 @@ int redirect(LoadState& s, const PatchedObject& object) {
     uint64_t address = 0;
     const int error = find_object_symbol(s, object.name, function.name, function.sympos, old_function, address);
     if (error != 0) return error;
-    if (s.kernel.has_ftrace_site(object.name, *old_function)) continue;
+    const elf::FtraceSite site = s.kernel.ftrace_site(object.name, *old_function);
+    if (site == elf::FtraceSite::ambiguous) {
+      s.fault(
+          fmt::format("{} is not redirected for sure: a function without a symbol stands behind it, whose ftrace site "
+                      "the kernel may take for its own",
+                      function.name));
+    }
+    if (site != elf::FtraceSite::none) continue;
     // 5.10 asks ftrace itself, which has no message of its own for it.
     if (!s.kernel.has_text("livepatch: failed to find location for function"))
       s.say("livepatch: failed to set ftrace filter",

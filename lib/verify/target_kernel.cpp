@@ -117,45 +117,13 @@ const std::set<uint64_t>& TargetKernel::addresses_of(std::string_view prefix) co
   return addresses;
 }
 
-const std::set<uint64_t>& TargetKernel::vmlinux_sites() const {
-  if (vmlinux_sites_) return *vmlinux_sites_;
-  vmlinux_sites_.emplace();
-  const elf::Symbol* start = maybe_defined(*pieces_.vmlinux, "__start_mcount_loc");
-  const elf::Symbol* stop = maybe_defined(*pieces_.vmlinux, "__stop_mcount_loc");
-  if (start == nullptr || stop == nullptr) return *vmlinux_sites_;
-  const auto table = data_at(*start);
-  for (uint64_t at = 0; at + 8 <= std::min<uint64_t>(table.size(), stop->value - start->value); at += 8)
-    vmlinux_sites_->insert(read_le<uint64_t>(table, at));
-  return *vmlinux_sites_;
-}
-
-const std::set<std::pair<const elf::Section*, uint64_t>>& TargetKernel::module_sites(const std::string& name) const {
-  const auto [found, fresh] = module_sites_.try_emplace(name);
-  const elf::ElfObject* object = fresh ? pieces_.module(name) : nullptr;
-  if (object == nullptr) return found->second;
-  for (const elf::Section& section : object->sections()) {
-    if (section.name != "__mcount_loc") continue;
-    for (const elf::Relocation& r : section.relocations) {
-      if (r.symbol->is_defined())
-        found->second.emplace(r.symbol->section, r.symbol->value + static_cast<uint64_t>(r.addend));
-    }
-  }
-  return found->second;
-}
-
-// From the symbol's start to its end: a site behind an ENDBR or a local entry counts for the symbol.
-bool TargetKernel::has_ftrace_site(const std::string& object, const elf::Symbol& symbol) const {
-  if (!symbol.is_defined() || symbol.section->name.starts_with(".init")) return false;  // forgotten after init
-  const uint64_t end = symbol.value + std::max<uint64_t>(symbol.size, 1);
-  if (object == "vmlinux") {
-    if (vmlinux_sites().empty()) return true;  // the image does not tell
-    const auto& sites = vmlinux_sites();
-    const auto site = sites.lower_bound(symbol.value);
-    return site != sites.end() && *site < end;
-  }
-  const auto& sites = module_sites(object);
-  const auto site = sites.lower_bound({symbol.section, symbol.value});
-  return site != sites.end() && site->first == symbol.section && site->second < end;
+elf::FtraceSite TargetKernel::ftrace_site(const std::string& object, const elf::Symbol& symbol) const {
+  if (!symbol.is_defined() || symbol.section->name.starts_with(".init")) return elf::FtraceSite::none;
+  const bool vmlinux = object == "vmlinux";
+  const elf::ElfObject* shipped = vmlinux ? pieces_.vmlinux : pieces_.module(object);
+  const elf::FtraceSite site = shipped == nullptr ? elf::FtraceSite::none : elf::ftrace_site(*shipped, symbol);
+  // A module without a table has no function that ftrace knows.
+  return site == elf::FtraceSite::unknown && !vmlinux ? elf::FtraceSite::none : site;
 }
 
 }  // namespace klp::verify

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "elf/elf_object.h"
+#include "elf/ftrace_site.h"
 #include "elf/symvers.h"
 
 namespace klp::verify {
@@ -67,20 +68,16 @@ class TargetKernel {
   /// The addresses of vmlinux' symbols whose names begin with `prefix`.
   const std::set<uint64_t>& addresses_of(std::string_view prefix) const;
 
-  /// Whether ftrace can redirect the function that starts at `symbol` (ftrace_location, kernel/trace/ftrace.c).
-  bool has_ftrace_site(const std::string& object, const elf::Symbol& symbol) const;
+  /// Whether ftrace can redirect the function that starts at `symbol`; init code's sites are forgotten after init.
+  elf::FtraceSite ftrace_site(const std::string& object, const elf::Symbol& symbol) const;
 
  private:
   std::optional<std::string_view> text_at(std::string_view text) const;
   void read_rules();
-  const std::set<std::pair<const elf::Section*, uint64_t>>& module_sites(const std::string& module) const;
-  const std::set<uint64_t>& vmlinux_sites() const;
 
   Pieces pieces_;
   LoaderRules rules_;
   mutable std::map<std::string, std::set<uint64_t>, std::less<>> addresses_;
-  mutable std::optional<std::set<uint64_t>> vmlinux_sites_;
-  mutable std::map<std::string, std::set<std::pair<const elf::Section*, uint64_t>>> module_sites_;
 };
 
 }  // namespace klp::verify

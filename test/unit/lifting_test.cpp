@@ -127,6 +127,30 @@ TEST_CASE("callers of a global that another unit carries anew are lifted and bou
   CHECK(result.klp_relocations == 0);  // not the running kernel's helper
 }
 
+TEST_CASE("a function whose site the kernel may mistake is carried by its callers") {
+  const bool alone = GENERATE(true, false);
+  test::EngineUnit u("unit.c");
+  u.separate_vmlinux = true;
+  for (ObjectFixture* f : {&u.original, &u.patched}) {
+    const int change = f == &u.patched ? 0x33 : 0x31;
+    f->function("shown", {0xf3, 0x0f, 0x1e, 0xfa, 0xe8, 0, 0, 0, 0, change, 0xc0}).calls("__fentry__", 5);
+    test::EngineUnit::traced(*f, "caller", {0x90}).calls("shown");
+  }
+  test::Piece& shown = u.vmlinux.function("shown", std::vector<std::byte>(32));
+  shown.symbol().size = 11;
+  test::EngineUnit::traced(u.vmlinux, "caller", {0x90}).calls("shown");
+  test::Piece& table = u.vmlinux.table("__mcount_loc", std::vector<std::byte>(24));
+  table.refers(0, test::kR64, "shown", 4).refers(8, test::kR64, "caller");
+  if (!alone) table.refers(16, test::kR64, "shown", 20);  // an overridden weak function's
+  u.object = "module";
+  const UnitResult result = u.run();
+  const auto& functions = result.plan.functions;
+  REQUIRE(functions.size() == 1);
+  CHECK(functions[0].old_name == (alone ? "shown" : "caller"));
+  CHECK(names(result, "changed") == Names{"shown"});
+  CHECK(names(result, "lifted") == (alone ? Names() : Names{"caller"}));
+}
+
 TEST_CASE("every caller without a site is lifted further: 300 random graphs against a fixpoint") {
   std::mt19937 random(7);
   for (int round = 0; round < 300; ++round) {

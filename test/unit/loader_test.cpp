@@ -52,11 +52,15 @@ struct TestKernel {
     image.label("silent", text, 64, 16, kSttFunc);
     image.label("exported", text, 80, 16, kSttFunc).bind = kStbGlobal;
     if (clears) image.label("clear_relocate_add", text, 96, 16, kSttFunc).bind = kStbGlobal;
-    std::vector<std::byte> sites(24);
-    for (uint64_t i = 0; i < 3; ++i) sites[i * 8] = static_cast<std::byte>(16 * (i + 1));
+    image.label("unsure", text, 112, 16, kSttFunc);
+    std::vector<std::byte> sites;
+    for (const int at : {16, 32, 48, 112 + 4, 112 + 32}) {  // "unsure" has one in it and one behind it
+      sites.push_back(static_cast<std::byte>(at));
+      sites.resize((sites.size() + 7) / 8 * 8);
+    }
     test::Piece& table = image.table(".init.data", sites);
     image.label("__start_mcount_loc", table, 0);
-    image.label("__stop_mcount_loc", table, 24);
+    image.label("__stop_mcount_loc", table, sites.size());
     vmlinux = image.result("vmlinux");
 
     ObjectFixture late(machine);
@@ -231,6 +235,13 @@ TEST_CASE("what the loader refuses, with the kernel's words", "[loader]") {
     check_refused(load(patch), EINVAL,
                   {"failed to find location for function 'silent'", "failed to patch object 'vmlinux'",
                    "failed to enable patch 'fix'"});
+  }
+  SECTION("a function whose site may be taken for another one's is taken, and that is a fault") {
+    patch.old_function = "unsure";
+    const LoadResult result = load(patch);
+    CHECK(result.outcome == Outcome::accepted);
+    REQUIRE(result.faults.size() == 1);
+    CHECK_THAT(result.faults.front(), Catch::Contains("unsure is not redirected for sure"));
   }
   SECTION("a name that is longer than this kernel reads") {
     patch.reference = ".klp.sym.vmlinux." + std::string(128, 'x') + ",0";

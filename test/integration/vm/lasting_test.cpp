@@ -73,13 +73,13 @@ TEST_CASE("a function ends with a call that does not return", "[vm][lasting]") {
   CHECK(result.outputs.at(0).after == "78\n7\n");
 }
 
-TEST_CASE("the body of a system call", "[vm][lasting][open-on-power]") {
+TEST_CASE("the body of a system call", "[vm][lasting]") {
   const Livepatch& livepatch = Suite::get().livepatch("system-call");
   // The entrances of 64-bit and of 32-bit programs, each with the body inlined.
   const bool x86 = Suite::get().is_x86();
   CHECK(livepatch.units.at(0).replaced ==
         (x86 ? std::set<std::string>{"__x64_sys_personality", "__ia32_sys_personality"}
-             : std::set<std::string>{"sys_personality"}));
+             : std::set<std::string>{"sys_ppc64_personality"}));
   const auto result =
       run_livepatch(livepatch, commands({"/probe personality 0x0badcafe", "/probe personality 0xffffffff"}));
   CHECK(result.outputs.at(0).before == "0\n");

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "elf/ftrace_site.h"
 #include "vm_suite.h"
 
 using namespace klp;
@@ -95,7 +96,7 @@ struct Outcome {
 };
 
 /// Loads a module in a guest of its own, which it may break, and has the patched function run.
-Outcome outcome_of(const std::string& name, const std::string& module) {
+Outcome outcome_of(const std::string& name, const std::string& module, const std::string& read = "cat /proc/version") {
   Suite& suite = Suite::get();
   vm::VmOptions options;
   options.directory = suite.directory(name);
@@ -107,7 +108,7 @@ Outcome outcome_of(const std::string& name, const std::string& module) {
   Outcome result;
   try {
     result.loaded = machine.run("insmod /" + name + ".ko && sleep 5").status == 0;
-    for (int i = 0; i < 3; ++i) result.said = machine.run("cat /proc/version").output;
+    for (int i = 0; i < 3; ++i) result.said = machine.run(read).output;
     result.messages = machine.new_kernel_messages();
     result.broken = !vm::trouble_in(result.messages).empty();
   } catch (const vm::GuestFault& fault) {
@@ -126,6 +127,25 @@ TEST_CASE("code that the processor's features choose", "[vm][power]") {
   CHECK_THAT(result.outputs.at(0).before, StartsWith("Linux version"));
   CHECK(result.outputs.at(0).patched == "isa 3.0: 1, 3.1: 0, radix\n");
   CHECK_THAT(result.outputs.at(0).after, StartsWith("Linux version"));
+}
+
+TEST_CASE("a function with an overridden one behind it is not redirected, and refused", "[vm][power]") {
+  if (not_power()) return;
+  // arch_report_meminfo() of fs/proc/meminfo.c, overridden, is what follows. lib/elf/ftrace_site.h tells more.
+  std::string module = read_file(Suite::get().livepatch("tail-call").file);
+  const std::string from = "version_proc_show", to = "loadavg_proc_show";
+  for (size_t at = 0; (at = module.find(from, at)) != module.npos;) module.replace(at, from.size(), to);
+  const Outcome outcome = outcome_of("overridden", module, "cat /proc/loadavg");
+  INFO(outcome.messages);
+  CHECK(outcome.loaded);
+  CHECK_THAT(outcome.messages, Contains("patching complete"));
+  CHECK_THAT(outcome.said, !Contains("patched"));
+  const elf::SymbolIndex& vmlinux = Suite::get().vmlinux();
+  const auto site = [&](std::string_view name) {
+    return elf::ftrace_site(vmlinux.object(), *vmlinux.object().symbols_named(name).front());
+  };
+  CHECK(site(to) == elf::FtraceSite::ambiguous);
+  CHECK(site(from) == elf::FtraceSite::own);
 }
 
 TEST_CASE("a jump out of a module and a call without a NOP are what the safeguards are for", "[vm][power]") {

@@ -2,8 +2,7 @@
 //
 // The kernel is named by $KLP_TEST_KERNEL (debian:6.1-cloud-amd64 without it); it is fetched when it is not in the
 // cache. A name with a '/' in it is a directory as scripts/ppc64-kernel leaves it. Cases tagged [x86] are about what
-// other machines do not have, or look at code in a way that only knows x86. Those tagged [open-on-power] fail on the
-// ppc64le kernel of the tests: its ftrace counts the patched function as traced and leaves its code as it is. The guest
+// other machines do not have, or look at code in a way that only knows x86. The guest
 // boots at first use and again only after a failure. $KLP_TEST_CPU is its processor, a model of QEMU's (max), and
 // $KLP_TEST_APPEND further kernel parameters: for the cases tagged [machine].
 #pragma once
