@@ -45,10 +45,9 @@ TEST_CASE("a compiler in a directory is run with its own libraries and assembler
   const fs::path program = toolchain_compiler(fixture.root(), "gcc-98");
   const std::string real = fs::canonical(fixture.root()).string();
   const std::string said = run_checked({program.string(), "-c", "a b.c"});
-  CHECK_THAT(said, Catch::StartsWith(real + "/usr/lib/x86_64-linux-gnu|-B"));
-  CHECK_THAT(said, Catch::Contains(" -c a b.c"));
+  CHECK_THAT(said, Catch::StartsWith(real + "/usr/lib/x86_64-linux-gnu|-c a b.c -B"));
   const size_t at = said.find("-B") + 2;
-  CHECK(run_checked({said.substr(at, said.find(' ', at) - at) + "as"}) == "as\n");
+  CHECK(run_checked({said.substr(at, said.find('\n', at) - at) + "as"}) == "as\n");
   REQUIRE(toolchain_variables(program.string(), target_named("x86_64")).size() == 1);
   CHECK(run_checked({toolchain_variables(program.string(), target_named("x86_64"))[0].substr(14) + "as"}) == "as\n");
   CHECK(toolchain_variables("gcc-98", target_named("x86_64")).empty());
