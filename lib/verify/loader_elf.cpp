@@ -71,6 +71,8 @@ int check_names(LoadState& s) {
   if (!s.rules().unique_sections_first && !in_file(s, names))
     return s.refuse(ENOEXEC, "Invalid ELF section hdr(type",
                     fmt::format("Invalid ELF section hdr(type {})", names.type));
+  if (names.size == 0 && !s.kernel.has_text("empty section name table"))
+    throw Unpredictable("the byte in front of an empty section name table is looked at");  // 5.10
   if (names.size == 0) return s.refuse(ENOEXEC, "empty section name table", "empty section name table");
   if (raw_part(s.file, names.offset + names.size - 1, 1).front() != std::byte{0})
     return s.refuse(ENOEXEC, "ELF Spec violation: section name table isn't null",
@@ -185,12 +187,15 @@ constexpr uint64_t kNameOffset = 24;
 }  // namespace
 
 int check_elf(LoadState& s) {
-  using Steps = std::array<int (*)(LoadState&), 6>;
-  const Steps old = {check_header, check_names_index, check_names, check_first_section, check_bounds, find_first};
-  const Steps later = {check_header, check_first_section, check_bounds, check_names_index, check_names, find_unique};
-  for (const auto& step : s.rules().unique_sections_first ? later : old) {
-    if (const int error = step(s)) return error;
+  using Steps = std::array<int (*)(LoadState&), 5>;
+  const Steps old = {check_header, check_names_index, check_names, check_first_section, check_bounds};
+  const Steps later = {check_header, check_first_section, check_bounds, check_names_index, check_names};
+  const bool unique = s.rules().unique_sections_first;
+  for (const auto& step : unique ? later : old) {
+    if (const int error = step(s))
+      return s.refuse(error, "Module has invalid ELF structures", "Module has invalid ELF structures");  // 5.10
   }
+  if (const int error = unique ? find_unique(s) : find_first(s)) return error;
   const RawSection& module = s.sections[s.this_module].header;
   if (module.size < s.rules().module_struct_size)
     throw Unpredictable(fmt::format("struct module has {} bytes in this kernel, and .gnu.linkonce.this_module has {}",

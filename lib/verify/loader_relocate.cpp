@@ -154,6 +154,12 @@ int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool
     field.mark(true);
     return restore_toc(s, field, symbol);
   }
+  const bool missing = symbol.raw.section == 0 && raw.symbol != 0 && symbol.value == 0;
+  if (missing && field.kind.pc_relative)
+    throw Unpredictable(
+        fmt::format("{}+{:#x}: refers to {}, a weak symbol that this kernel does not export: a call "
+                    "would go to address 0",
+                    s.section_name(target), raw.offset, s.symbol_name(symbol)));
   field.value = symbol.value + static_cast<uint64_t>(raw.addend);
   if (field.kind.pc_relative) field.value -= field.address;
   return write(s, field, clear);

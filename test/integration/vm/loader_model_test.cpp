@@ -167,7 +167,7 @@ class Trial {
     const verify::LoadResult predicted = model.load();
     const bool will_come = !base_.late.empty() && !late_there_ && predicted.outcome == verify::Outcome::accepted;
     verify::LoadResult later;
-    if (will_come) later = model.module_arrives(base_.late);
+    if (will_come) later = arrival(model);
     if (predicted.outcome == verify::Outcome::unpredictable || later.outcome == verify::Outcome::unpredictable)
       return false;
     if (late_there_) must("modprobe " + base_.late);
@@ -189,6 +189,15 @@ class Trial {
   }
 
  private:
+  /// busybox tries a refused module a second time, which may be refused for what the first try has left behind.
+  verify::LoadResult arrival(verify::Loader& model) const {
+    verify::LoadResult result = model.module_arrives(base_.late);
+    if (result.outcome != verify::Outcome::refused) return result;
+    verify::LoadResult second = model.module_arrives(base_.late);
+    second.messages.insert(second.messages.begin(), result.messages.begin(), result.messages.end());
+    return second;
+  }
+
   verify::Situation situation(bool with_addresses) {
     verify::Situation result;
     if (late_there_) result.loaded = {"zram", "zsmalloc"};
@@ -229,7 +238,7 @@ class Trial {
   void come_again(verify::Loader& model) {
     const verify::LoadResult gone = model.module_leaves(base_.late);
     if (gone.outcome != verify::Outcome::accepted) return;
-    const verify::LoadResult predicted = model.module_arrives(base_.late);
+    const verify::LoadResult predicted = arrival(model);
     if (predicted.outcome == verify::Outcome::unpredictable) return;
     wait();
     must("modprobe -r " + base_.late);
@@ -286,15 +295,13 @@ class Trial {
 }  // namespace
 
 TEST_CASE("the kernel loads or refuses mutants of livepatches as the model of its loader says", "[vm][loader-model]") {
-  const std::vector<Base> bases = {
+  std::vector<Base> bases = {
       {"meminfo-string", {}}, {"module-function", "zram"}, {"same-named-function", {}}, {"cold-part", {}},
       {"per-cpu", {}},        {"static-branch", {}},       {"static-call", {}},         {"alternatives", {}},
       {"two-files", {}},      {"unexported-symbols", {}}};
   Suite& suite = Suite::get();
-  if (suite.vmlinux().maybe_global("__SCK__cond_resched") == nullptr) {
-    WARN("not run: the model's messages are those of 6.1 and later, and 5.10 cannot have all of these livepatches");
-    return;
-  }
+  if (suite.vmlinux().maybe_global("__SCK__cond_resched") == nullptr)
+    std::erase_if(bases, [](const Base& base) { return base.patch == "static-call"; });
   const tools::LoaderKernel kernel(suite.kernel());
   const uint64_t count = number_from("KLP_TEST_MUTANTS", std::getenv("KLP_TEST_ALL") == nullptr ? 20 : 200);
   std::mt19937_64 random(number_from("KLP_TEST_SEED", 1));
