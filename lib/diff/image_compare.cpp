@@ -13,6 +13,8 @@
 namespace klp::diff {
 namespace {
 
+constexpr std::string_view kTableLines = "line numbers in tables";
+
 /// Functions or variables with their forms.
 struct List {
   const std::vector<ImageFunction>& entries;
@@ -40,7 +42,7 @@ class Pairing {
     pair_moved();
   }
 
-  std::vector<std::pair<size_t, size_t>> unequal;
+  std::vector<std::pair<size_t, size_t>> equal, unequal;
   std::vector<size_t> only_before, only_after;
   uint64_t moved = 0;  ///< equal ones in another file
 
@@ -78,8 +80,10 @@ class Pairing {
       const auto free = std::find_if(same.begin(), same.end(), [&](size_t j) { return paired.count(j) == 0; });
       if (free == same.end())
         rest.push_back(i);
-      else
+      else {
         paired.insert(*free);
+        equal.emplace_back(i, *free);
+      }
     }
     size_t next = 0;
     for (const size_t j : after) {
@@ -104,9 +108,10 @@ class Pairing {
       const size_t i = group.front(), j = other->second.front();
       done_a.insert(i);
       done_b.insert(j);
-      if (a_.forms[i] == b_.forms[j])
+      if (a_.forms[i] == b_.forms[j]) {
         ++moved;
-      else
+        equal.emplace_back(i, j);
+      } else
         unequal.emplace_back(i, j);
     }
     std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
@@ -138,17 +143,31 @@ class ImageComparison {
   ImageDifference run() {
     const Pairing functions(a_.functions, b_.functions);
     for (const auto& [i, j] : functions.unequal) look_closer(i, j);
+    check_equal(functions, a_.functions, b_.functions, result_.functions);
     report_single(functions, a_.functions, b_.functions, result_.functions);
     result_.compared = b_.functions.entries.size();
     join_cold_parts();
     const Pairing variables(a_.variables, b_.variables);
     for (const auto& [i, j] : variables.unequal) compare_contents(i, j);
+    check_equal(variables, a_.variables, b_.variables, result_.variables);
     report_single(variables, a_.variables, b_.variables, result_.variables);
     result_.compared_variables = b_.variables.entries.size();
     return std::move(result_);
   }
 
  private:
+  /// What has the same form may lie in memory of another kind, or differ in numbers that the form leaves out.
+  void check_equal(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
+    for (const auto& [i, j] : pairing.equal) {
+      const ImageFunction &f = before.entries[i], &g = after.entries[j];
+      const std::string from = a_.form.area(f), to = b_.form.area(g);
+      if (from != to)
+        report(ImageChange::Kind::changed, &f, &g, fmt::format("moved from {} to {}", from, to), out);
+      else if (a_.form.lines(f) != b_.form.lines(g))
+        ++result_.noise[std::string(kTableLines)];
+    }
+  }
+
   void report_single(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
     for (const size_t i : pairing.only_before) report(ImageChange::Kind::removed, &before.entries[i], nullptr, "", out);
     for (const size_t j : pairing.only_after) report(ImageChange::Kind::added, nullptr, &after.entries[j], "", out);
@@ -183,7 +202,8 @@ class ImageComparison {
     std::string noise;
     for (size_t at = 0; at < common && first == common; ++at) {
       if (x[at].text == y[at].text || is_inner_branch(x[at], y[at])) continue;
-      const std::string_view known = noise_.between(f, x[at], g, y[at]);
+      const bool is_entry = !x[at].table.empty() || !y[at].table.empty();
+      const std::string_view known = is_entry ? std::string_view() : noise_.between(f, x[at], g, y[at]);
       if (known.empty()) first = at;
       if (!known.empty() && noise != kPerCpuNoise) noise = known;
     }
@@ -204,9 +224,20 @@ class ImageComparison {
                      const std::vector<FormItem>& y, size_t at) const {
     const auto text = [](const Side& side, const ImageFunction& function, const std::vector<FormItem>& items,
                          size_t n) {
-      return n < items.size() ? side.disassembler.text(side.form.code(function), items[n].offset) : "the end";
+      if (n >= items.size() || !items[n].table.empty()) return std::string("the end");
+      return side.disassembler.text(side.form.code(function), items[n].offset);
     };
     const uint64_t offset = at < y.size() ? y[at].offset : g.symbol->size;
+    const auto is_entry = [&](const std::vector<FormItem>& items) {
+      return at >= items.size() || !items[at].table.empty();
+    };
+    if (is_entry(x) && is_entry(y)) {
+      const FormItem& entry = at < y.size() ? y[at] : x[at];
+      return fmt::format("entry of {} for +{:#x} {}", entry.table, entry.offset,
+                         at >= x.size()   ? "is new"
+                         : at >= y.size() ? "is gone"
+                                          : "differs");
+    }
     const bool same_kind = at < std::min(x.size(), y.size()) && x[at].before_target == y[at].before_target &&
                            x[at].before_target != std::string::npos &&
                            x[at].text.compare(0, x[at].before_target, y[at].text, 0, y[at].before_target) == 0;
@@ -277,9 +308,42 @@ size_t symbol_of(const Piece* piece) {
   return piece != nullptr && piece->symbol != nullptr ? piece->symbol->index : 0;
 }
 
+/// A function that went to a section of another kind, .init.text for example, was not paired: it is both gone and new.
+void join_moved(const Comparison& comparison, const Pieces& original, const Pieces& patched,
+                std::vector<ImageChange>& functions) {
+  for (ImageChange& added : functions) {
+    if (added.kind != ImageChange::Kind::added) continue;
+    const auto removed = std::find_if(functions.begin(), functions.end(), [&](const ImageChange& c) {
+      return c.kind == ImageChange::Kind::removed && c.name == added.name;
+    });
+    const auto before = original.named(added.name), after = patched.named(added.name);
+    if (removed == functions.end() || before.size() != 1 || after.size() != 1) continue;
+    const std::string from = memory_kind(before[0]->section->name), to = memory_kind(after[0]->section->name);
+    added.kind = ImageChange::Kind::changed;
+    added.old_size = removed->old_size;
+    added.reason = fmt::format("moved from {} to {}", from, to);
+    if (const auto difference = comparison.difference(*before[0], *after[0])) added.reason += "; " + *difference;
+    functions.erase(removed);
+    return join_moved(comparison, original, patched, functions);
+  }
+}
+
+/// The pointer to a function that runs at boot: its name says which and when, and carries a counter and a line.
+bool is_initcall(std::string_view name) {
+  return name.starts_with("__initcall__kmod_");
+}
+
+bool has_initcall(const Pieces& pieces, std::string_view like) {
+  const std::string name = stable_name(like);
+  return std::any_of(pieces.all().begin(), pieces.all().end(), [&](const Piece& p) {
+    return p.symbol != nullptr && is_initcall(p.name()) && stable_name(p.name()) == name;
+  });
+}
+
 void add_variables(const Pieces& original, const Pieces& patched, const Correlation& correlation,
                    const ChangeSet& changes, std::vector<ImageChange>& out) {
   for (const DataChange& c : changes.data) {
+    if (is_initcall(c.patched->name()) && stable_name(c.original->name()) == stable_name(c.patched->name())) continue;
     out.push_back(
         {ImageChange::Kind::changed, std::string(c.patched->name()), "", c.original->size, c.patched->size, c.reason});
   }
@@ -288,11 +352,13 @@ void add_variables(const Pieces& original, const Pieces& patched, const Correlat
     return p.kind == PieceKind::object && p.symbol != nullptr && !is_private_static(p) && !is_constant_local(p);
   };
   for (const Piece& piece : original.all()) {
-    if (is_named(piece) && correlation.patched_of(&piece) == nullptr)
+    if (is_named(piece) && correlation.patched_of(&piece) == nullptr &&
+        !(is_initcall(piece.name()) && has_initcall(patched, piece.name())))
       out.push_back({ImageChange::Kind::removed, std::string(piece.name()), "", piece.size, 0, ""});
   }
   for (const Piece& piece : patched.all()) {
-    if (is_named(piece) && correlation.original_of(&piece) == nullptr)
+    if (is_named(piece) && correlation.original_of(&piece) == nullptr &&
+        !(is_initcall(piece.name()) && has_initcall(original, piece.name())))
       out.push_back({ImageChange::Kind::added, std::string(piece.name()), "", 0, piece.size, ""});
   }
 }
@@ -333,6 +399,7 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
     add(added ? ImageChange::Kind::added : ImageChange::Kind::changed, c.original, c.patched, added ? "" : c.reason);
   }
   for (const Piece* piece : changes.removed_functions) add(ImageChange::Kind::removed, piece, nullptr, "");
+  join_moved(comparison, original, patched, result.functions);
   for (const Piece& piece : patched.all()) {
     result.compared += piece.kind == PieceKind::function ? 1 : 0;
     result.compared_variables += piece.kind == PieceKind::object ? 1 : 0;

@@ -29,8 +29,9 @@ struct ImageDifference {
 
 /// Compares two linked images, or two modules or objects (read with the relocations of allocated sections), function by
 /// function in the normal form of image_form.h. Names of noise: "per-cpu addresses", "line numbers" (of
-/// linked images with DWARF), "moved to another file", and of
-/// variables "build information" (versions, times). Tables of the kernel that belong to no function are not looked at.
+/// linked images with DWARF), "line numbers in tables" (of warnings, and of variables that say where a message stands),
+/// "moved to another file", and of variables "build information" (versions, times). Entries of the kernel's tables that
+/// belong to no function, and the stack unwinder's, are not looked at.
 /// Error when they are for different machines.
 ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after);
 

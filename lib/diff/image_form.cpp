@@ -1,7 +1,6 @@
 #include "diff/image_form.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "diff/instructions.h"
 #include "support/bytes.h"
@@ -14,10 +13,6 @@ constexpr uint16_t kRelocatable = 1;         // ET_REL
 constexpr uint64_t kMappedLow = 1ULL << 32;  // per-cpu data is linked at 0
 constexpr uint64_t kConstant = 8;            // bytes of a constant that has no name, where its size is not known
 constexpr size_t kShortestField = 4;
-
-bool is_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
-}
 
 bool is_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
@@ -45,20 +40,6 @@ bool says_more(const elf::Symbol& a, const elf::Symbol& b) {
 
 }  // namespace
 
-std::string stable_name(std::string_view symbol) {
-  std::string result;
-  for (size_t at = 0; at <= symbol.size();) {
-    const size_t dot = std::min(symbol.find('.', at), symbol.size());
-    const std::string_view part = symbol.substr(at, dot - at);
-    if (at == 0 || !is_digits(part)) result += (at == 0 ? "" : ".") + std::string(part);
-    at = dot + 1;
-  }
-  if (result.starts_with("__UNIQUE_ID_") || result.starts_with("__BTF_ID__") || result.starts_with("__key")) {
-    while (!result.empty() && std::isdigit(static_cast<unsigned char>(result.back())) != 0) result.pop_back();
-  }
-  return result;
-}
-
 /// One function while its form is made.
 struct ImageForm::Code {
   const elf::Section& section;
@@ -67,6 +48,7 @@ struct ImageForm::Code {
   const std::vector<elf::Instruction>& instructions;
   std::span<const std::byte> bytes;
   const std::vector<elf::Disassembler::Mention>& mentions;  ///< of a linked image
+  const Code* owner = nullptr;                              ///< of code that is put over a site: the function
 };
 
 ImageForm::ImageForm(const elf::ElfObject& image)
@@ -93,6 +75,13 @@ ImageForm::ImageForm(const elf::ElfObject& image)
     });
     const auto same = [](const Place& a, const Place& b) { return a.value == b.value; };
     places.erase(std::unique(places.begin(), places.end(), same), places.end());
+  }
+  make_lists();
+  tables_.emplace(index_, [this](const elf::Section& section, uint64_t value) { return covering(section, value); });
+}
+
+void ImageForm::make_lists() {
+  for (const auto& places : places_) {
     for (const Place& place : places) {
       const elf::Symbol& s = *place.symbol;
       const bool code = s.section->is_exec() && s.section->has_data() && s.size != 0 && !s.is_object();
@@ -101,6 +90,11 @@ ImageForm::ImageForm(const elf::ElfObject& image)
         (code ? functions_ : variables_)
             .push_back({&s, stable_name(s.name), s.is_local() ? s.file : std::string_view()});
     }
+  }
+  // These lie at the linker's marks, which come first there.
+  for (const elf::Symbol& s : image_.symbols()) {
+    if (s.is_defined() && s.size == 0 && s.name.starts_with("__initcall__kmod_"))
+      variables_.push_back({&s, stable_name(s.name), s.file});
   }
   for (auto* list : {&functions_, &variables_}) {
     std::sort(list->begin(), list->end(),
@@ -178,55 +172,6 @@ void ImageForm::describe_outside(const elf::Section* section, uint64_t value, st
   if (s != nullptr && value != s->value) out += fmt::format("+{:#x}", value - s->value);
 }
 
-/// Addresses are whole words, where the compiler puts them.
-std::string ImageForm::linked_content(const elf::Section& section, uint64_t start, uint64_t size) const {
-  constexpr uint64_t kWord = 8;
-  std::string out;
-  for (uint64_t at = 0; at < size;) {
-    const uint64_t step = std::min(size - at, kWord - (section.address + start + at) % kWord);
-    const uint64_t value = step == kWord ? read_le<uint64_t>(section.data, start + at) : 0;
-    if (value >= low_ && value < high_) {
-      out += '|';
-      describe_outside(index_.section_at(value), value, out);
-      out += '\0';
-    } else {
-      out.append(reinterpret_cast<const char*>(section.data.data()) + start + at, step);
-    }
-    at += step;
-  }
-  return out;
-}
-
-std::string ImageForm::relocated_content(const elf::Section& section, uint64_t start, uint64_t size) const {
-  std::string out(reinterpret_cast<const char*>(section.data.data()) + start, size);
-  std::string targets;
-  const auto& all = section.relocations;
-  auto r = std::lower_bound(all.begin(), all.end(), start,
-                            [](const elf::Relocation& x, uint64_t v) { return x.offset < v; });
-  for (; r != all.end() && r->offset < start + size; ++r) {
-    const uint64_t width = arch_.field_kind(*r).width, at = r->offset - start;
-    if (width == 0 || at + width > size) continue;
-    std::fill_n(out.begin() + static_cast<int64_t>(at), width, '\0');
-    targets += fmt::format("|{:#x} ", at);
-    const int64_t offset = arch_.target_offset(*r, arch_.bias(*r, 0));
-    if (r->symbol->is_defined()) {
-      describe_outside(r->symbol->section, r->symbol->value + static_cast<uint64_t>(offset), targets);
-    } else {
-      targets += fmt::format("{}+{:#x}", stable_name(r->symbol->name), offset);
-    }
-  }
-  return out + targets;
-}
-
-std::string ImageForm::content(const ImageFunction& variable) const {
-  const elf::Section& section = *variable.symbol->section;
-  const uint64_t start = variable.symbol->value - section.address;
-  const uint64_t size = variable.symbol->size;
-  if (!section.has_data()) return fmt::format("zeros {}", size);
-  if (start > section.data.size() || section.data.size() - start < size) return {};
-  return linked_ ? linked_content(section, start, size) : relocated_content(section, start, size);
-}
-
 void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const {
   const uint64_t offset = section != nullptr ? value - section->address : 0;
   if (section == &code.section && offset >= code.start && offset - code.start < code.size) {
@@ -234,6 +179,7 @@ void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t
         fmt::format("@{}", instruction_number(code.instructions, code.size, static_cast<int64_t>(offset - code.start)));
     return;
   }
+  if (code.owner != nullptr) return describe(*code.owner, section, value, out);
   describe_outside(section, value, out);
 }
 
@@ -286,6 +232,7 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
   const uint64_t at = code.section.address + code.start + instruction.offset;
   auto mention = std::lower_bound(code.mentions.begin(), code.mentions.end(), at,
                                   [](const auto& m, uint64_t v) { return m.at < v; });
+  std::vector<bool> taken(raw.size());  // a pointer stored into itself has the same address in both fields
   for (; mention != code.mentions.end() && mention->at == at; ++mention) {
     const bool per_cpu = mention->address < low_;
     if (per_cpu && !arch_.uses_per_cpu_area(raw)) continue;
@@ -294,7 +241,8 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
     for (size_t i = raw.size(); i-- > kShortestField - 1;) {
       const size_t field = i - (kShortestField - 1);
       const uint32_t value = read_le<uint32_t>(raw, field);
-      if (value != relative && value != absolute) continue;
+      if ((value != relative && value != absolute) || taken[field]) continue;
+      taken[field] = true;
       std::fill_n(out.begin() + static_cast<int64_t>(bytes + field), kShortestField, '\0');
       out += '|';
       if (per_cpu)
@@ -304,6 +252,57 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
       break;
     }
   }
+}
+
+void ImageForm::add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+  if (instruction.flow != elf::Flow::none)
+    add_branch(code, instruction, out);
+  else if (linked_)
+    add_linked(code, instruction, out);
+  else
+    add_relocated(code, instruction, out);
+}
+
+void ImageForm::add_replacement(const Code& owner, const ImageTables::Replacement& replacement,
+                                const elf::Disassembler& disassembler, std::string& out) const {
+  const elf::Section& section = *replacement.code.section;
+  const uint64_t start = replacement.code.value - section.address;
+  const std::span<const std::byte> bytes = section.data.subspan(start, replacement.size);
+  const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
+  std::vector<elf::Disassembler::Mention> mentions;
+  if (linked_) mentions = disassembler.mentions(bytes, replacement.code.value, per_cpu_ != nullptr ? 0 : low_, high_);
+  const Code code{section, start, bytes.size(), instructions, bytes, mentions, &owner};
+  for (const elf::Instruction& i : instructions) {
+    add_instruction(code, i, out);
+    out += '\n';
+  }
+}
+
+std::string ImageForm::entry_text(const Code& code, const ImageEntry& entry,
+                                  const elf::Disassembler& disassembler) const {
+  std::string text =
+      fmt::format("{}@{}:", entry.spec->section,
+                  instruction_number(code.instructions, code.size, static_cast<int64_t>(entry.owner_offset)));
+  const size_t bytes = text.size();
+  text.append(reinterpret_cast<const char*>(entry.section->data.data()) + entry.offset, entry.size);
+  const auto clear = [&](uint64_t at, uint64_t size) {
+    for (uint64_t i = at; i < at + size && i < entry.size; ++i) text[bytes + i] = '\0';
+  };
+  for (const auto& [at, size] : entry.layout->ignored) clear(at, size);
+  const std::optional<ImageTables::Replacement> replacement = tables_->replacement(entry);
+  const std::vector<ImageField> fields = tables_->fields(entry);
+  for (const ImageField& f : fields) clear(f.at, f.width);
+  for (const ImageField& f : fields) {
+    text += fmt::format("|{} ", f.at);
+    if (f.external != nullptr)
+      text += fmt::format("{}+{:#x}", stable_name(f.external->name), f.external_offset);
+    else if (replacement && (f.at == replacement->code.at ||
+                             (entry.layout->lengths_are_ends && f.at == entry.layout->replacement->second)))
+      add_replacement(code, *replacement, disassembler, text);
+    else if (f.at != entry.layout->fields.front())
+      describe(code, f.section, f.value, text);
+  }
+  return text;
 }
 
 template <typename See>
@@ -318,28 +317,37 @@ void ImageForm::each_item(const ImageFunction& function, const elf::Disassembler
   for (const elf::Instruction& i : instructions) {
     if (i.nop) continue;
     text.clear();
-    if (i.flow != elf::Flow::none)
-      add_branch(code, i, text);
-    else if (linked_)
-      add_linked(code, i, text);
-    else
-      add_relocated(code, i, text);
-    see(i, text);
+    add_instruction(code, i, text);
+    see(i, text, {});
+  }
+  // The linker may have sorted a table; entries of one site keep their order, which may mean something.
+  std::vector<std::pair<uint64_t, const ImageEntry*>> entries;
+  for (const ImageEntry& entry : tables_->of(*function.symbol)) entries.emplace_back(entry.owner_offset, &entry);
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return a.second->spec != b.second->spec ? a.second->spec < b.second->spec : a.first < b.first;
+  });
+  for (const auto& [site, entry] : entries) {
+    elf::Instruction place;
+    place.offset = site;
+    see(place, entry_text(code, *entry, disassembler), entry->spec->section);
   }
 }
 
 std::vector<FormItem> ImageForm::form(const ImageFunction& function, const elf::Disassembler& disassembler) const {
   std::vector<FormItem> result;
-  each_item(function, disassembler, [&](const elf::Instruction& i, const std::string& text) {
+  each_item(function, disassembler, [&](const elf::Instruction& i, const std::string& text, std::string_view table) {
     const size_t raw = i.flow != elf::Flow::none ? 0 : i.size;
-    result.push_back({i.offset, i.size, text, i.flow != elf::Flow::none ? text.find(' ') : text.find('|', raw)});
+    const size_t target = !table.empty()              ? std::string::npos
+                          : i.flow != elf::Flow::none ? text.find(' ')
+                                                      : text.find('|', raw);
+    result.push_back({i.offset, i.size, text, target, table});
   });
   return result;
 }
 
 std::string ImageForm::digest(const ImageFunction& function, const elf::Disassembler& disassembler) const {
   std::string result;
-  each_item(function, disassembler, [&](const elf::Instruction&, const std::string& text) {
+  each_item(function, disassembler, [&](const elf::Instruction&, const std::string& text, std::string_view) {
     result += text;
     result += '\n';
     result += static_cast<char>(text.size());  // what an item holds cannot pass for the end of another

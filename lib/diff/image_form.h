@@ -3,7 +3,8 @@
 //
 // An instruction without padding NOPs; a direct branch as condition and target; an address in it as what lies there: a
 // symbol and a distance, a string, a constant's bytes. Places inside a function count as instruction numbers. Numbers
-// that the compiler gives to clones and statics (foo.constprop.0, n.12) are left out.
+// that the compiler gives to clones and statics (foo.constprop.0, n.12) are left out. Behind the instructions come the
+// entries of the kernel's tables that belong to the function (image_tables.h).
 #pragma once
 
 #include <map>
@@ -12,13 +13,12 @@
 #include <vector>
 
 #include "arch/arch.h"
+#include "diff/image_tables.h"
+#include "diff/stable_name.h"
 #include "elf/disassembler.h"
 #include "elf/symbol_index.h"
 
 namespace klp::diff {
-
-/// "foo.constprop" of "foo.constprop.0", "n" of "n.12", "__UNIQUE_ID_x" of "__UNIQUE_ID_x123".
-std::string stable_name(std::string_view symbol);
 
 /// A function, or a variable.
 struct ImageFunction {
@@ -33,6 +33,7 @@ struct FormItem {
   uint8_t size = 0;
   std::string text;                          ///< its form, unprintable in part
   size_t before_target = std::string::npos;  ///< in text; npos: it refers to nothing
+  std::string_view table{};                  ///< of an entry: "__jump_table"; offset is its site's, size is 0
 
   /// What it refers to: "sk_free", or "@12" for an instruction of the function; may be empty.
   std::string_view target() const {
@@ -65,6 +66,14 @@ class ImageForm {
   /// in code of linked images as plain numbers.
   std::string per_cpu(uint64_t offset) const;
 
+  /// Line numbers that are no part of the form, as bytes: in a function's table entries; in a variable that only says
+  /// where a message stands (struct _ddebug).
+  std::string lines(const ImageFunction& entry) const;
+
+  /// The kind of memory that it lies in, as far as that means something: ".text", ".init.text", ".noinstr.text",
+  /// ".data", ...; what the linker put together is told apart by its marks.
+  std::string area(const ImageFunction& entry) const;
+
   std::span<const std::byte> code(const ImageFunction& function) const;
   const elf::ElfObject& image() const { return image_; }
 
@@ -76,8 +85,8 @@ class ImageForm {
   };
   const elf::Symbol* covering(const elf::Section& section, uint64_t value) const;
   void describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const;
-  std::string linked_content(const elf::Section& section, uint64_t start, uint64_t size) const;
-  std::string relocated_content(const elf::Section& section, uint64_t start, uint64_t size) const;
+  std::string linked_content(const elf::Section& section, uint64_t start, std::string_view bytes) const;
+  std::string relocated_content(const elf::Section& section, uint64_t start, std::string bytes) const;
   void describe_outside(const elf::Section* section, uint64_t value, std::string& out) const;
   void describe_mark(uint64_t value, std::string& out) const;
   void describe_data(const elf::Section& section, uint64_t value, std::string& out) const;
@@ -85,6 +94,14 @@ class ImageForm {
   void add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const;
   void add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const;
   void describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, std::string& out) const;
+  void add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  void add_replacement(const Code& owner, const ImageTables::Replacement& replacement,
+                       const elf::Disassembler& disassembler, std::string& out) const;
+  std::string entry_text(const Code& code, const ImageEntry& entry, const elf::Disassembler& disassembler) const;
+  void make_lists();
+  struct LineField;
+  const LineField* line_field(const ImageFunction& variable) const;
+  bool is_between(const char* start, const char* end, uint64_t value) const;
   template <typename See>
   void each_item(const ImageFunction& function, const elf::Disassembler& disassembler, See see) const;
 
@@ -97,6 +114,7 @@ class ImageForm {
   std::vector<std::vector<Place>> places_;        ///< by section, by value
   std::map<uint64_t, const elf::Symbol*> marks_;  ///< of a linked image: the linker's, by address
   std::vector<ImageFunction> functions_, variables_;
+  std::optional<ImageTables> tables_;
 };
 
 }  // namespace klp::diff

@@ -184,13 +184,17 @@ std::vector<Disassembler::Mention> Disassembler::mentions(std::span<const std::b
     if (instruction.flow != Flow::none) {
       add(start + static_cast<uint64_t>(instruction.target), true);
     } else {
-      bool relative = false;  // to the program counter, which stands in front of what is added to it
-      for (const llvm::MCOperand& operand : inst) {
+      // A place in memory is base, scale, index, distance and segment: a base that is the program counter says that
+      // the distance, and nothing else, counts from there.
+      constexpr unsigned kDistance = 3;
+      unsigned relative = inst.getNumOperands();
+      for (unsigned i = 0; i < inst.getNumOperands(); ++i) {
+        const llvm::MCOperand& operand = inst.getOperand(i);
         if (operand.isReg() && operand.getReg() != 0 && operand.getReg() == state_->registers->getProgramCounter())
-          relative = true;
+          relative = i + kDistance;
         if (!operand.isImm()) continue;
         add(static_cast<uint64_t>(operand.getImm()), false);
-        if (relative) add(start + offset + size + static_cast<uint64_t>(operand.getImm()), false);
+        if (i == relative) add(start + offset + size + static_cast<uint64_t>(operand.getImm()), false);
       }
     }
     offset += size;
