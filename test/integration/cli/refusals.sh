@@ -35,6 +35,13 @@ edit rules fs/proc/meminfo.c 's/"MemTotal:       "/"MEMTOTAL:       "/'
 refused build-rules "$work/rules.patch"
 [ ! -e "$work/rule-ran" ] || wrong "a rule of the patch was run"
 
+say "a module for each object, and one needs the other's new code"
+edit shared fs/proc/meminfo.c 's/^(static int meminfo_proc_show)/noinline int klp_cli_shared(int x);\nnoinline int klp_cli_shared(int x)\n{\n\tbarrier();\n\treturn x + 1;\n}\n\n\1/; s/"MemTotal: /"MEMTOTAL: /'
+edit shared drivers/block/zram/zram_drv.c 's/^(static ssize_t initstate_show)/int klp_cli_shared(int x);\n\n\1/; s/val = init_done\(zram\);/val = klp_cli_shared(init_done(zram));/'
+refused new-dependency "$work/shared.patch" --split
+expect_output "new-dependency: klp_cli_shared, drivers/block/zram/zram_drv\.o, zram"
+expect_output "is new in fs/proc/meminfo\.o of vmlinux, .*without --split"
+
 say "files that this kernel is not built from"
 edit not_built mm/kmemleak.c 's/"kmemleak: Unable/"kmemleak: Cannot/;1a /* x */'
 refused not-built "$work/not_built.patch"
