@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "commands.h"
+#include "compare_sides.h"
 #include "options.h"
 #include "report/compare_report.h"
 #include "support/files.h"
@@ -27,88 +28,6 @@ struct CompareOptions {
   bool all = false, stat = false;
   unsigned jobs = 0;
 };
-
-/// Binaries by the name under which both sides have them.
-using Binaries = std::map<std::string, fs::path>;
-
-constexpr std::string_view kPacked = ".xz";
-
-bool is_image(const std::string& name) {
-  return name == "vmlinux" || name.starts_with("vmlinux-");
-}
-
-/// What a directory holds: vmlinux and modules, or, when it has none of them, objects.
-Binaries binaries_in(const fs::path& directory) {
-  Binaries images, objects;
-  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-    if (!entry.is_regular_file()) continue;
-    std::string name = entry.path().filename().string();
-    if (name.ends_with(kPacked)) name.resize(name.size() - kPacked.size());
-    if (is_image(name))
-      images.emplace("vmlinux", entry.path());
-    else if (name.ends_with(".ko"))
-      images.emplace(name, entry.path());
-    else if (name.ends_with(".o") && name == entry.path().filename())
-      objects.emplace(entry.path().lexically_relative(directory).string(), entry.path());
-  }
-  return images.empty() ? objects : images;
-}
-
-/// One side as the user named it: a file, a directory, a package, a fetched kernel.
-class ComparedSide {
- public:
-  explicit ComparedSide(const std::string& name) {
-    if (fs::is_directory(name)) {
-      binaries_ = binaries_in(name);
-    } else if (fs::exists(name) && name.ends_with(".deb")) {
-      unpacked_.emplace(fs::temp_directory_path(), "unpacked");
-      run_checked({"dpkg-deb", "-x", name, unpacked_->path().string()});
-      binaries_ = binaries_in(unpacked_->path());
-    } else if (fs::exists(name)) {
-      single_ = true;
-      binaries_.emplace(fs::path(name).filename().string(), name);
-    } else if (name.find(':') != std::string::npos) {
-      add_kernel(name);
-    } else {
-      throw Error(fmt::format("{}: no such file or directory", name),
-                  "give two files, directories, .deb packages or kernels (klp-diff kernel list)");
-    }
-    check_with_hint(name);
-  }
-
-  const Binaries& binaries() const { return binaries_; }
-  bool is_single() const { return single_; }
-
- private:
-  void add_kernel(const std::string& name) {
-    kernel::KernelSelection selection;
-    selection.name = name;
-    const kernel::Kernel kernel = kernel::open_kernel(selection);
-    binaries_ = binaries_in(kernel.boot_modules.empty() ? kernel.modules : kernel.boot_modules);
-    binaries_["vmlinux"] = kernel.vmlinux;
-  }
-
-  void check_with_hint(const std::string& name) const {
-    if (binaries_.empty())
-      throw Error(fmt::format("{}: holds no vmlinux, no module and no object", name),
-                  "give a directory of a build, or of unpacked packages");
-  }
-
-  std::optional<TempDir> unpacked_;
-  Binaries binaries_;
-  bool single_ = false;
-};
-
-elf::ElfObject read_binary(const fs::path& path) {
-  using Want = elf::ElfObject::Want;
-  if (path.extension() == kPacked) {
-    const std::string text = run_checked({"xz", "-dc", path.string()});
-    const auto* data = reinterpret_cast<const std::byte*>(text.data());
-    return elf::ElfObject::parse(path.string(), {data, data + text.size()}, Want::allocated);
-  }
-  elf::ElfObject object = elf::ElfObject::read(path, Want::symbols_only);
-  return object.type() == 1 ? elf::ElfObject::read(path, Want::allocated) : std::move(object);
-}
 
 /// Objects that are no modules are compared as `build` compares them.
 diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {

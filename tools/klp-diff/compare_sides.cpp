@@ -1,0 +1,86 @@
+#include "compare_sides.h"
+
+#include <fmt/format.h>
+
+#include "support/run.h"
+
+namespace klp::tools {
+namespace {
+
+constexpr std::string_view kPacked = ".xz";
+
+bool is_image(const std::string& name) {
+  return name == "vmlinux" || name.starts_with("vmlinux-");
+}
+
+/// What a directory holds: vmlinux and modules, or, when it has none of them, objects.
+Binaries binaries_in(const fs::path& directory) {
+  Binaries images, objects;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file()) continue;
+    std::string name = entry.path().filename().string();
+    if (name.ends_with(kPacked)) name.resize(name.size() - kPacked.size());
+    if (is_image(name))
+      images.emplace("vmlinux", entry.path());
+    else if (name.ends_with(".ko"))
+      images.emplace(name, entry.path());
+    else if (name.ends_with(".o") && name == entry.path().filename())
+      objects.emplace(entry.path().lexically_relative(directory).string(), entry.path());
+  }
+  return images.empty() ? objects : images;
+}
+
+}  // namespace
+
+ComparedSide::ComparedSide(const std::string& name) {
+  if (fs::is_directory(name)) {
+    binaries_ = binaries_in(name);
+  } else if (fs::exists(name) && name.ends_with(".deb")) {
+    unpacked_.emplace(fs::temp_directory_path(), "unpacked");
+    run_checked({"dpkg-deb", "-x", name, unpacked_->path().string()});
+    binaries_ = binaries_in(unpacked_->path());
+  } else if (fs::exists(name)) {
+    single_ = true;
+    binaries_.emplace(fs::path(name).filename().string(), name);
+  } else if (name.find(':') != std::string::npos) {
+    add_kernel(name);
+  } else {
+    throw Error(fmt::format("{}: no such file or directory", name),
+                "give two files, directories, .deb packages or kernels (klp-diff kernel list)");
+  }
+  check_with_hint(name);
+}
+
+void ComparedSide::add_kernel(const std::string& name) {
+  kernel::KernelSelection selection;
+  selection.name = name;
+  const kernel::Kernel kernel = kernel::open_kernel(selection);
+  debug_files_ = binaries_in(kernel.modules);
+  binaries_ = kernel.boot_modules.empty() ? debug_files_ : binaries_in(kernel.boot_modules);
+  binaries_["vmlinux"] = debug_files_["vmlinux"] = kernel.vmlinux;
+  source_ = kernel.source;
+}
+
+void ComparedSide::check_with_hint(const std::string& name) const {
+  if (binaries_.empty())
+    throw Error(fmt::format("{}: holds no vmlinux, no module and no object", name),
+                "give a directory of a build, or of unpacked packages");
+}
+
+fs::path ComparedSide::debug_file(const std::string& binary) const {
+  const auto found = debug_files_.find(binary);
+  return found != debug_files_.end() ? found->second : binaries_.at(binary);
+}
+
+elf::ElfObject read_binary(const fs::path& path) {
+  using Want = elf::ElfObject::Want;
+  if (path.extension() == kPacked) {
+    const std::string text = run_checked({"xz", "-dc", path.string()});
+    const auto* data = reinterpret_cast<const std::byte*>(text.data());
+    return elf::ElfObject::parse(path.string(), {data, data + text.size()}, Want::allocated);
+  }
+  elf::ElfObject object = elf::ElfObject::read(path, Want::symbols_only);
+  return object.type() == 1 ? elf::ElfObject::read(path, Want::allocated) : std::move(object);
+}
+
+}  // namespace klp::tools

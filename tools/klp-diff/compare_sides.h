@@ -1,0 +1,45 @@
+// The two sides of `klp-diff compare` as the user named them.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "elf/elf_object.h"
+#include "kernel/kernel.h"
+#include "support/files.h"
+
+namespace klp::tools {
+
+/// Binaries by the name under which both sides have them: "vmlinux", "xfs.ko", "fs/proc/array.o".
+using Binaries = std::map<std::string, fs::path>;
+
+/// A file, a directory, a package, or a fetched kernel.
+class ComparedSide {
+ public:
+  /// Error when there is no such thing, or no binary in it.
+  explicit ComparedSide(const std::string& name);
+
+  const Binaries& binaries() const { return binaries_; }
+  bool is_single() const { return single_; }
+
+  /// Where a binary's debug information is: the binary itself, unless a fetched kernel has it apart.
+  fs::path debug_file(const std::string& binary) const;
+
+  /// A fetched kernel's source tree; empty otherwise.
+  const fs::path& source() const { return source_; }
+
+ private:
+  void add_kernel(const std::string& name);
+  void check_with_hint(const std::string& name) const;
+
+  std::optional<TempDir> unpacked_;
+  Binaries binaries_, debug_files_;
+  fs::path source_;
+  bool single_ = false;
+};
+
+/// Reads what a comparison of code needs, also of a compressed module.
+elf::ElfObject read_binary(const fs::path& path);
+
+}  // namespace klp::tools
