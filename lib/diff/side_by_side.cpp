@@ -17,6 +17,7 @@ using Kind = CodeRow::Kind;
 constexpr std::string_view kCold = ".cold";
 constexpr size_t kNone = SIZE_MAX;
 constexpr size_t kLongestTarget = 80;
+constexpr size_t kSmallestGap = 3;  // rows
 
 /// A row before its texts are made: instruction numbers.
 struct Aligned {
@@ -193,6 +194,14 @@ std::vector<bool> shown_rows(const std::vector<Aligned>& rows, size_t context) {
     if (!differs(rows[i].kind)) continue;
     const size_t begin = i - std::min(i, context), end = std::min(rows.size(), i + 1 + std::min(context, rows.size()));
     for (size_t n = begin; n < end; ++n) shown[n] = true;
+  }
+  // A gap's own line would take as much room as these.
+  for (size_t i = 0; i < shown.size() && context != 0;) {
+    const size_t end =
+        static_cast<size_t>(std::find(shown.begin() + static_cast<ptrdiff_t>(i), shown.end(), true) - shown.begin());
+    if (end - i < kSmallestGap && end - i < shown.size())
+      std::fill(shown.begin() + static_cast<ptrdiff_t>(i), shown.begin() + static_cast<ptrdiff_t>(end), true);
+    i = end + 1;
   }
   return shown;
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/compare_report.h"
+#include "report/function_report.h"
 #include "report/livepatch_report.h"
 #include "report/replay_report.h"
 #include "report/report.h"
@@ -167,6 +168,43 @@ Json json_of(const ComparedBinary& binary) {
   return json;
 }
 
+Json json_of(const std::vector<diff::SourceRanges>& origin) {
+  Json json = Json::array();
+  for (const diff::SourceRanges& file : origin)
+    json.push_back({{"file", file.file}, {"lines", file.lines}, {"instructions", file.instructions}});
+  return json;
+}
+
+Json json_of(const diff::CodeLine& line) {
+  Json json = {{"offset", line.offset}, {"text", line.text}};
+  if (!line.file.empty()) {
+    json["file"] = line.file;
+    json["line"] = line.line;
+  }
+  return json;
+}
+
+Json json_of(const diff::CodePart& part) {
+  using Kind = diff::CodeRow::Kind;
+  static constexpr const char* kNames[] = {"equal", "noise", "changed", "removed", "added", "skipped"};
+  const char* change = part.old_size == 0    ? "new"
+                       : part.new_size == 0  ? "removed"
+                       : part.differing != 0 ? "changed"
+                                             : "same";
+  Json json = {{"name", part.name}, {"change", change}, {"old_size", part.old_size}, {"new_size", part.new_size}};
+  if (!part.file.empty()) json["file"] = part.file;
+  json["differing"] = part.differing;
+  json["code"] = Json::array();
+  for (const diff::CodeRow& row : part.rows) {
+    Json entry = {{"kind", kNames[static_cast<size_t>(row.kind)]}};
+    if (row.kind == Kind::skipped) entry["count"] = row.skipped;
+    if (row.kind != Kind::skipped && row.kind != Kind::added) entry["before"] = json_of(row.before);
+    if (row.kind != Kind::skipped && row.kind != Kind::removed) entry["after"] = json_of(row.after);
+    json["code"].push_back(std::move(entry));
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string report_json(const Report& report) {
@@ -259,6 +297,20 @@ std::string compare_json(const CompareReport& report) {
     if (!same) json["units"].push_back(json_of(b));
   }
   json["timing_ms"] = {{"total", report.total_ms}};
+  return dumped(json);
+}
+
+std::string function_json(const FunctionReport& report) {
+  Json json = heading(report.version, "compare", is_same(report) ? "same" : "different");
+  json["before"] = report.before;
+  json["after"] = report.after;
+  Json unit = {{"unit", report.binary}};
+  unit["functions"] = Json::array();
+  for (const diff::CodePart& part : report.parts) unit["functions"].push_back(json_of(part));
+  unit["why"] = {{"after", json_of(report.origin.after)}, {"before", json_of(report.origin.before)}};
+  if (!report.source_diff.empty()) unit["source_diff"] = report.source_diff;
+  if (!report.notes.empty()) unit["notes"] = report.notes;
+  json["units"] = Json::array({std::move(unit)});
   return dumped(json);
 }
 

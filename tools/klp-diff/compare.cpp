@@ -1,17 +1,20 @@
 // klp-diff compare: what differs between two builds.
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <future>
 #include <map>
 #include <memory>
 #include <thread>
 
 #include "commands.h"
+#include "compare_function.h"
 #include "compare_sides.h"
 #include "options.h"
 #include "report/compare_report.h"
@@ -27,6 +30,8 @@ struct CompareOptions {
   std::string json;
   bool all = false, stat = false;
   unsigned jobs = 0;
+  std::string function;
+  SourceTrees sources;
 };
 
 /// Objects that are no modules are compared as `build` compares them.
@@ -71,7 +76,37 @@ void compare_all(const ComparedSide& before, const ComparedSide& after, std::vec
   for (auto& worker : workers) worker.get();
 }
 
+/// Of the terminal, or as the environment says.
+size_t text_width() {
+  winsize size{};
+  if (isatty(STDOUT_FILENO) != 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0)
+    return size.ws_col;
+  const char* columns = std::getenv("COLUMNS");
+  const unsigned long width = columns != nullptr ? std::strtoul(columns, nullptr, 10) : 0;
+  constexpr unsigned long kMost = 1000, kUsual = 160;
+  return width != 0 && width <= kMost ? width : kUsual;
+}
+
+ExitStatus compare_function(const CommonOptions& common, const CompareOptions& options) {
+  const ComparedSide before(options.before), after(options.after);
+  check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
+        before.is_single() ? options.before : options.after);
+  report::FunctionReport report = look_at_function(before, after, {options.function, options.sources, options.all});
+  report.version = KLP_VERSION;
+  report.before = options.before;
+  report.after = options.after;
+  if (options.json != "-")
+    fmt::print("{}", report::function_text(report, {use_color(common, STDOUT_FILENO), text_width()}));
+  if (options.json == "-")
+    fmt::print("{}", report::function_json(report));
+  else if (!options.json.empty())
+    write_file_atomically(options.json, report::function_json(report));
+  check(std::fflush(stdout) == 0, "cannot write to standard output");
+  return report::is_same(report) ? ExitStatus::ok : ExitStatus::refused;
+}
+
 ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
+  if (!options.function.empty()) return compare_function(common, options);
   const auto start = std::chrono::steady_clock::now();
   const ComparedSide before(options.before), after(options.after);
   check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
@@ -110,6 +145,11 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
   command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
   command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
+  command->add_option("--function", options->function,
+                      "one function side by side, with source lines; BINARY:NAME where several have it");
+  command->add_option("--source-a", options->sources.before,
+                      "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)");
+  command->add_option("--source-b", options->sources.after, "source tree of the second build");
   command->callback([&common, &status, options] { status = compare(common, *options); });
 }
 
