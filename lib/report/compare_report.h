@@ -6,14 +6,22 @@
 #include <vector>
 
 #include "diff/image_compare.h"
+#include "diff/side_by_side.h"
 
 namespace klp::report {
+
+/// What a look at a changed function adds.
+struct ChangeDetail {
+  diff::ChangeOrigin origin;  ///< the source lines of what differs
+  std::string code;           ///< page_code.h; empty when it was not asked for
+};
 
 /// One binary that either side has.
 struct ComparedBinary {
   std::string name;  ///< "vmlinux", "xfs.ko"
   bool only_before = false, only_after = false;
-  diff::ImageDifference difference;  ///< when both sides have it
+  diff::ImageDifference difference;   ///< when both sides have it
+  std::vector<ChangeDetail> details;  ///< of difference.functions, in their order; empty: nobody asked
 };
 
 struct CompareReport {
@@ -37,5 +45,13 @@ std::string compare_text(const CompareReport& report, const CompareTextOptions& 
 
 /// The document of the schema: outcome "same" or "different"; binaries without a difference are left out of "units".
 std::string compare_json(const CompareReport& report);
+
+/// One page for a browser, which needs nothing else: search, filters, and the functions' code where `details` have it.
+/// At most about 15 MB: what of the code is left out is said in it.
+std::string compare_html(const CompareReport& report);
+
+/// What the page's script lists, as JSON. `places`: for each binary and function its number in the binary's code, or
+/// -1; `left_out`: functions whose code found no room.
+std::string page_index_json(const CompareReport& report, const std::vector<std::vector<long>>& places, size_t left_out);
 
 }  // namespace klp::report

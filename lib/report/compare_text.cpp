@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "report/compare_report.h"
+#include "report/function_report.h"
 #include "report/text_layout.h"
 
 namespace klp::report {
@@ -12,7 +13,8 @@ namespace {
 using diff::ImageChange;
 using Kind = ImageChange::Kind;
 
-constexpr size_t kShown = 20;  // changes of a binary that are listed without `all`
+constexpr size_t kShown = 20;                      // changes of a binary that are listed without `all`
+constexpr size_t kMostFiles = 3, kMostRanges = 4;  // that a change is said to come from
 
 bool differs(const ComparedBinary& b) {
   return b.only_before || b.only_after || !b.difference.functions.empty() || !b.difference.variables.empty();
@@ -82,13 +84,17 @@ class CompareWriter {
     out_ += fmt::format("\n{}: functions: {} of {}; variables: {} of {}\n", name, counts(d.functions),
                         with_thousands(d.compared), counts(d.variables), with_thousands(d.compared_variables));
     if (options_.stat) return;
-    write_changes(d.functions, "functions");
-    write_changes(d.variables, "variables");
+    write_changes(d.functions, binary.details, "functions");
+    write_changes(d.variables, {}, "variables");
   }
 
-  void write_changes(const std::vector<ImageChange>& changes, std::string_view what) {
+  void write_changes(const std::vector<ImageChange>& changes, const std::vector<ChangeDetail>& details,
+                     std::string_view what) {
     const size_t shown = options_.all ? changes.size() : std::min(changes.size(), kShown);
-    for (size_t i = 0; i < shown; ++i) write_change(changes[i]);
+    for (size_t i = 0; i < shown; ++i) {
+      write_change(changes[i]);
+      if (i < details.size()) write_origin(details[i].origin);
+    }
     if (shown < changes.size())
       out_ += fmt::format("  and {} more {} (--all lists them)\n", with_thousands(changes.size() - shown), what);
   }
@@ -108,6 +114,12 @@ class CompareWriter {
     } else {
       out_ += line.substr(0, line.find_last_not_of(' ') + 1) + "\n" + wrapped(std::string(11, ' '), change.reason);
     }
+  }
+
+  void write_origin(const diff::ChangeOrigin& origin) {
+    const bool only_gone = origin.after.empty();
+    const std::string text = origin_text(only_gone ? origin.before : origin.after, kMostFiles, kMostRanges);
+    if (!text.empty()) out_ += wrapped(only_gone ? "           was " : "           from ", text);
   }
 
   void write_noise() {

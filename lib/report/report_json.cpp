@@ -134,6 +134,25 @@ Json to_json(const HeaderReach& reach) {
   return json;
 }
 
+/// At most so many files, and ranges of each; what is left out is counted.
+Json json_of(const std::vector<diff::SourceRanges>& origin) {
+  constexpr size_t kMostFiles = 16, kMostRanges = 32;
+  Json json = Json::array();
+  for (size_t i = 0; i < std::min(origin.size(), kMostFiles); ++i) {
+    auto lines = origin[i].lines;
+    const size_t more = lines.size() - std::min(lines.size(), kMostRanges);
+    lines.resize(lines.size() - more);
+    json.push_back({{"file", origin[i].file}, {"lines", lines}, {"instructions", origin[i].instructions}});
+    if (more != 0) json.back()["more_lines"] = more;
+  }
+  if (origin.size() > kMostFiles) json.push_back({{"more_files", origin.size() - kMostFiles}});
+  return json;
+}
+
+Json json_of(const diff::ChangeOrigin& origin) {
+  return {{"after", json_of(origin.after)}, {"before", json_of(origin.before)}};
+}
+
 Json json_of(const diff::ImageChange& change, bool function) {
   using Kind = diff::ImageChange::Kind;
   Json json;
@@ -159,19 +178,15 @@ Json json_of(const ComparedBinary& binary) {
     return json;
   }
   json["functions"] = Json::array();
-  for (const auto& change : binary.difference.functions) json["functions"].push_back(json_of(change, true));
+  for (size_t i = 0; i < binary.difference.functions.size(); ++i) {
+    json["functions"].push_back(json_of(binary.difference.functions[i], true));
+    if (i < binary.details.size()) json["functions"].back()["why"] = json_of(binary.details[i].origin);
+  }
   json["data"] = Json::array();
   for (const auto& change : binary.difference.variables) json["data"].push_back(json_of(change, false));
   json["compared"] = {{"functions", binary.difference.compared}, {"data", binary.difference.compared_variables}};
   json["noise"] = Json::object();
   for (const auto& [name, count] : binary.difference.noise) json["noise"][name] = count;
-  return json;
-}
-
-Json json_of(const std::vector<diff::SourceRanges>& origin) {
-  Json json = Json::array();
-  for (const diff::SourceRanges& file : origin)
-    json.push_back({{"file", file.file}, {"lines", file.lines}, {"instructions", file.instructions}});
   return json;
 }
 
@@ -307,11 +322,48 @@ std::string function_json(const FunctionReport& report) {
   Json unit = {{"unit", report.binary}};
   unit["functions"] = Json::array();
   for (const diff::CodePart& part : report.parts) unit["functions"].push_back(json_of(part));
-  unit["why"] = {{"after", json_of(report.origin.after)}, {"before", json_of(report.origin.before)}};
+  unit["why"] = json_of(report.origin);
   if (!report.source_diff.empty()) unit["source_diff"] = report.source_diff;
   if (!report.notes.empty()) unit["notes"] = report.notes;
   json["units"] = Json::array({std::move(unit)});
   return dumped(json);
+}
+
+/// Small: the page of two kernels has thousands. A function: kind, name, file, sizes, reason, origin; -1 or its place
+/// in the binary's code. A variable without the last two.
+Json page_entry(const diff::ImageChange& change) {
+  return {static_cast<int>(change.kind), change.name, change.file, change.old_size, change.new_size, change.reason};
+}
+
+std::string page_index_json(const CompareReport& report, const std::vector<std::vector<long>>& places,
+                            size_t left_out) {
+  constexpr size_t kMostFiles = 3, kMostRanges = 4;
+  Json json = {{"version", report.version}, {"before", report.before}, {"after", report.after}};
+  json["compared"] = report.binaries.size();
+  json["binaries"] = Json::array();
+  std::map<std::string, uint64_t> noise;
+  for (size_t n = 0; n < report.binaries.size(); ++n) {
+    const ComparedBinary& b = report.binaries[n];
+    for (const auto& [name, count] : b.difference.noise) noise[name] += count;
+    Json entry = {{"name", b.name}, {"place", n}, {"only", b.only_before ? "before" : b.only_after ? "after" : ""}};
+    entry["of"] = {b.difference.compared, b.difference.compared_variables};
+    entry["functions"] = entry["data"] = Json::array();
+    for (size_t i = 0; i < b.difference.functions.size(); ++i) {
+      Json function = page_entry(b.difference.functions[i]);
+      const diff::ChangeOrigin* origin = i < b.details.size() ? &b.details[i].origin : nullptr;
+      const bool gone = origin != nullptr && origin->after.empty();
+      function.push_back(
+          origin == nullptr ? "" : origin_text(gone ? origin->before : origin->after, kMostFiles, kMostRanges));
+      function.push_back(n < places.size() && i < places[n].size() ? places[n][i] : -1);
+      entry["functions"].push_back(std::move(function));
+    }
+    for (const diff::ImageChange& change : b.difference.variables) entry["data"].push_back(page_entry(change));
+    if (b.only_before || b.only_after || !entry["functions"].empty() || !entry["data"].empty())
+      json["binaries"].push_back(std::move(entry));
+  }
+  json["noise"] = noise;
+  if (left_out != 0) json["left_out"] = left_out;
+  return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
 }  // namespace klp::report

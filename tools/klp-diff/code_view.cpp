@@ -135,7 +135,7 @@ class SourceDiff {
   /// Of two texts that begin at these lines of their files.
   static std::string hunks(const std::string& old_text, unsigned old_first, const std::string& new_text,
                            unsigned new_first) {
-    const TempDir directory(fs::temp_directory_path(), "source-diff");
+    const TempDir directory(fs::temp_directory_path(), "hunks");
     const fs::path a = directory.path() / "a", b = directory.path() / "b";
     write_file_atomically(a, old_text);
     write_file_atomically(b, new_text);

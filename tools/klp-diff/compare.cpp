@@ -13,6 +13,7 @@
 #include <memory>
 #include <thread>
 
+#include "change_details.h"
 #include "commands.h"
 #include "compare_function.h"
 #include "compare_sides.h"
@@ -27,8 +28,8 @@ namespace {
 
 struct CompareOptions {
   std::string before, after;
-  std::string json;
-  bool all = false, stat = false;
+  std::string json, html;
+  bool all = false, stat = false, why = false;
   unsigned jobs = 0;
   std::string function;
   SourceTrees sources;
@@ -48,15 +49,26 @@ bool have_equal_bytes(const fs::path& before, const fs::path& after) {
 std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
   std::vector<report::ComparedBinary> result;
   for (const auto& [name, path] : before.binaries())
-    result.push_back({name, after.binaries().count(name) == 0, false, {}});
+    result.push_back({name, after.binaries().count(name) == 0, false, {}, {}});
   for (const auto& [name, path] : after.binaries()) {
-    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}});
+    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}, {}});
   }
   return result;
 }
 
+/// One that both sides have; the first build may have it by another name.
+void compare_binary(const ComparedSide& before, const std::string& old_name, const ComparedSide& after,
+                    report::ComparedBinary& binary, const CompareOptions& options) {
+  const fs::path &a = before.binaries().at(old_name), &b = after.binaries().at(binary.name);
+  if (have_equal_bytes(a, b)) return;
+  binary.difference = compare_files(a, b);
+  const std::vector<diff::ImageChange>& functions = binary.difference.functions;
+  if ((options.why || !options.html.empty()) && !functions.empty())
+    binary.details = change_details(before, old_name, after, binary.name, functions, !options.html.empty());
+}
+
 void compare_all(const ComparedSide& before, const ComparedSide& after, std::vector<report::ComparedBinary>& binaries,
-                 unsigned jobs) {
+                 const CompareOptions& options) {
   Progress progress("comparing", binaries.size());
   std::atomic<size_t> next{0};
   const auto work = [&] {
@@ -64,12 +76,10 @@ void compare_all(const ComparedSide& before, const ComparedSide& after, std::vec
       throw_if_interrupted();
       report::ComparedBinary& binary = binaries[i];
       progress.advance(binary.name);
-      if (binary.only_before || binary.only_after) continue;
-      const fs::path &a = before.binaries().at(binary.name), &b = after.binaries().at(binary.name);
-      if (!have_equal_bytes(a, b)) binary.difference = compare_files(a, b);
+      if (!binary.only_before && !binary.only_after) compare_binary(before, binary.name, after, binary, options);
     }
   };
-  if (jobs == 0) jobs = std::max(1U, std::thread::hardware_concurrency());
+  const unsigned jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::future<void>> workers;
   for (unsigned n = 0; n < std::min<size_t>(jobs, binaries.size()); ++n)
     workers.push_back(std::async(std::launch::async, work));
@@ -113,12 +123,11 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
         before.is_single() ? options.before : options.after);
   report::CompareReport report{KLP_VERSION, options.before, options.after, {}, 0};
   if (before.is_single()) {
-    const fs::path &a = before.binaries().begin()->second, &b = after.binaries().begin()->second;
-    report.binaries = {{after.binaries().begin()->first, false, false, {}}};
-    if (!have_equal_bytes(a, b)) report.binaries[0].difference = compare_files(a, b);
+    report.binaries = {{after.binaries().begin()->first, false, false, {}, {}}};
+    compare_binary(before, before.binaries().begin()->first, after, report.binaries[0], options);
   } else {
     report.binaries = listed(before, after);
-    compare_all(before, after, report.binaries, options.jobs);
+    compare_all(before, after, report.binaries, options);
   }
   report.total_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
@@ -128,6 +137,7 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
     fmt::print("{}", report::compare_json(report));
   else if (!options.json.empty())
     write_file_atomically(options.json, report::compare_json(report));
+  if (!options.html.empty()) write_file_atomically(options.html, report::compare_html(report));
   check(std::fflush(stdout) == 0, "cannot write to standard output");
   return report::is_same(report) ? ExitStatus::ok : ExitStatus::refused;
 }
@@ -143,6 +153,9 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_option("after", options->after, "the other one, of the same kind")->required();
   command->add_flag("--all", options->all, "list every function and variable that differs");
   command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
+  command->add_flag("--why", options->why, "which source lines each function's changes come from (debug information)");
+  command->add_option("--html", options->html,
+                      "write one page to this file: search, filters, the changed functions side by side");
   command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
   command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
   command->add_option("--function", options->function,

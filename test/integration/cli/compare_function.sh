@@ -71,6 +71,18 @@ assert function["differing"] == sum(kind not in ("equal", "noise", "skipped") fo
 assert unit["why"]["after"][0]["file"].endswith("unit.c"), unit["why"]
 PYTHON
 
+say "--why: the lines that changes come from"
+expect_status 1 "$klp_diff" compare "$a" "$b" --why --json "$work/out/why.json"
+expect_output 'changed large .* from unit\.c:6,12'
+expect_output 'changed hidden .* from unit\.c:15'
+python3 - "$work/out/why.json" <<'PYTHON'
+import json, sys
+(unit,) = json.load(open(sys.argv[1]))["units"]
+why = {f["name"]: f["why"]["after"] for f in unit["functions"]}
+assert why["large"] == [{"file": "unit.c", "lines": [[6, 6], [12, 12]], "instructions": 2}], why
+PYTHON
+rm "$work/out/why.json"
+
 say "directories: a static function; no debug information on one side"
 expect_status 1 "$klp_diff" compare "$work/before" "$work/after" --function unit.o:hidden
 expect_output 'hidden \(unit\.c\), '
