@@ -17,8 +17,10 @@ namespace {
 
 constexpr size_t kLongestName = 55;  // MODULE_NAME_LEN is 56 with the NUL
 
-constexpr const char* kRuntimeSources[] = {"klp_runtime.c", "klp_runtime_constants.c", "klp_runtime_sites.c",
-                                           "klp_runtime.h", "klp_runtime_begin.S",     "klp_runtime_end.S"};
+constexpr const char* kRuntimeSources[] = {
+    "klp_runtime.c",           "klp_runtime_constants.c",   "klp_runtime_sites.c",
+    "klp_runtime_sites_x86.h", "klp_runtime_sites_ppc64.h", "klp_runtime.h",
+    "klp_runtime_begin.S",     "klp_runtime_end.S"};
 
 /// make M=directory, with no debug information and nothing of the directory's path in what is compiled there.
 RunResult run_kbuild(const Kernel& kernel, const fs::path& directory, const std::vector<std::string>& targets) {
@@ -140,18 +142,11 @@ bool has_runtime_constants(const Kernel& kernel) {
   return fs::exists(kernel.source / "include/asm-generic/runtime-const.h", error);
 }
 
-/// Only x86_64 demands zeros where livepatch fills in a reference; POWER writes over what was there
-/// (arch/powerpc/kernel/module_64.c: apply_relocate_add).
-bool has_zero_sites(const Kernel& kernel) {
-  return kernel.arch == "x86_64";
-}
-
 /// The objects of the runtime by name, in the order in which they are linked.
 std::vector<std::string> runtime_names(const Kernel& kernel) {
   std::vector<std::string> names = {"klp_runtime_begin.o", "klp_runtime.o"};
   if (has_runtime_constants(kernel)) names.emplace_back("klp_runtime_constants.o");
-  if (has_zero_sites(kernel)) names.emplace_back("klp_runtime_sites.o");
-  names.emplace_back("klp_runtime_end.o");
+  names.insert(names.end(), {"klp_runtime_sites.o", "klp_runtime_end.o"});
   return names;
 }
 
@@ -172,7 +167,8 @@ void compile_runtime(const Kernel& kernel, const fs::path& sources, const fs::pa
 }  // namespace
 
 bool leaves_references(const elf::SymbolIndex& vmlinux) {
-  return vmlinux.maybe_global("clear_relocate_add") == nullptr;
+  const elf::Symbol* clear = vmlinux.maybe_global("clear_relocate_add");
+  return clear == nullptr || clear->bind == elf::kStbWeak;  // the livepatch core's own, which does nothing
 }
 
 fs::path runtime_directory() {
@@ -218,7 +214,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
     place_object(runtime.constants, directory / "klp_runtime_constants.o");
     parts += " klp_runtime_constants.o";
   }
-  if (has_zero_sites(kernel) && link.late_references && (link.kernel_leaves_references || link.may_refuse_modules)) {
+  if (link.late_references && (link.kernel_leaves_references || link.may_refuse_modules)) {
     place_object(runtime.sites, directory / "klp_runtime_sites.o");
     parts += " klp_runtime_sites.o";
   }

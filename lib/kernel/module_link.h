@@ -32,7 +32,8 @@ struct ModuleLink {
 std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link);
 
 /// Whether a kernel of which these are the symbols leaves what livepatch wrote for a patched module when that goes, and
-/// then refuses its return: x86_64 before 6.3, which has no clear_relocate_add (arch/x86/kernel/module.c).
+/// then refuses its return: x86_64 before 6.3, which has no clear_relocate_add (arch/x86/kernel/module.c), and POWER,
+/// from 6.7 on for want of stubs after some returns (arch/powerpc/kernel/module_64.c: stub_for_addr).
 bool leaves_references(const elf::SymbolIndex& vmlinux);
 
 /// Where lib/runtime lies: the sources that every module is linked with, and in include/ and include_after/ the headers
@@ -40,9 +41,8 @@ bool leaves_references(const elf::SymbolIndex& vmlinux);
 std::filesystem::path runtime_directory();
 
 /// The runtime's objects for this kernel, compiled at first use and kept in kernel.cache: begin, code, the writer of
-/// run-time constants (made only for a kernel that has such constants), what clears references into patched modules
-/// (for x86_64), end. link_module() calls this; calling it early, in parallel with the compilation of units, hides its
-/// time.
+/// run-time constants (made only for a kernel that has such constants), what clears references into patched modules,
+/// end. link_module() calls this; calling it early, in parallel with the compilation of units, hides its time.
 struct RuntimeObjects {
   std::filesystem::path begin, code, constants, sites, end;
 };

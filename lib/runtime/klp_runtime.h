@@ -65,13 +65,13 @@ struct klp_object;
 
 /*
  * Takes the pre_patch and post_unpatch callbacks of all modules' objects, the array of which ends with an empty element,
- * calls the author's from there, and zeroes what the livepatch core has written into this module for an object whose
+ * calls the author's from there, and clears what the livepatch core has written into this module for an object whose
  * module is not going to live: 0, or -ENOMEM. To be undone when the objects are gone. klp_runtime_sites.o, which defines
  * these, is linked where the livepatch refers to patched modules and the kernel may leave such references.
  */
 int klp_diff_wrap_callbacks(struct klp_object *objects);
 void klp_diff_unwrap_callbacks(void);
-/* The part of it with klp references: zeroes them all, for that module. */
+/* The part of it with klp references: clears them all, for that module. */
 void klp_diff_clear_sites(const char *object);
 
 extern struct klp_patch klp_diff_patch;

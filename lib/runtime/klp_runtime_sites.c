@@ -3,19 +3,15 @@
  * Lets a patched module come back while the livepatch stays.
  *
  * When a patched module comes, the livepatch core fills the places in this module that refer to it, and it demands that
- * they are zero (arch/x86/kernel/module.c: apply_relocate_add). Who zeroes them again? From Linux 6.3 on the core, when the
- * module goes (clear_relocate_add); but no kernel when our own pre_patch callback refuses the module (kernel/livepatch/
- * core.c: klp_module_coming). Then the kernel would refuse the module's next try, so it is done here. Which places these
- * are is in the relocation sections that the core keeps in memory for its own use (struct klp_modinfo).
+ * they are as they were in the file. Who makes them so again? On x86_64, from Linux 6.3 on, the core, when the module
+ * goes (clear_relocate_add); but no kernel when our own pre_patch callback refuses the module (kernel/livepatch/core.c:
+ * klp_module_coming), and none on POWER. Then the kernel would refuse the module's next try, so it is done here. Which
+ * places these are is in the relocation sections that the core keeps in memory for its own use (struct klp_modinfo).
  *
  * It is done when nothing runs the code: after the object's post_unpatch callback, when the module goes or is refused
  * because a later livepatch did not apply, and behind a pre_patch callback that fails, after which the core calls nothing
  * more. When this livepatch is disabled and the module stays, nothing has to be done, as the core never enables it again;
  * and in a transition that was forced, tasks may still be in the code.
- *
- * A place may be text, read-only or data; text_poke (arch/x86/kernel/alternative.c), with which the core fills them, writes
- * all of these. It is not exported, so it is called through a klp relocation, as is what belongs to it. The processors
- * need not be told (text_poke_sync): before any runs this code again, the core has filled it in, and tells them.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,10 +31,52 @@
 #define KLP_REFERENCE(alias, name)                            \
 	asm(".weak \".klp.ref.vmlinux.vmlinux." name ",0\"\n" \
 	    ".set " alias ", \".klp.ref.vmlinux.vmlinux." name ",0\"")
-KLP_REFERENCE("klp_diff_text_poke", "text_poke");
-KLP_REFERENCE("klp_diff_text_mutex", "text_mutex");
-extern void *klp_diff_text_poke(void *place, const void *from, size_t size);
-extern struct mutex klp_diff_text_mutex;
+
+/* The relocation sections ".klp.rela.MODULE.SECTION": of one module, or of all (NULL). The next one from `i` on, or 0. */
+static unsigned int next_section(unsigned int i, const char *object)
+{
+	static const char prefix[] = ".klp.rela.", vmlinux[] = "vmlinux.";
+	const struct klp_modinfo *info = THIS_MODULE->klp_info;
+
+	for (; i < info->hdr.e_shnum; i++) {
+		const Elf_Shdr *section = &info->sechdrs[i];
+		const char *name = info->secstrings + section->sh_name;
+
+		if (!(section->sh_flags & SHF_RELA_LIVEPATCH) || strncmp(name, prefix, sizeof(prefix) - 1))
+			continue;
+		name += sizeof(prefix) - 1;
+		if (object ? !strncmp(name, object, strlen(object)) && name[strlen(object)] == '.' :
+			     strncmp(name, vmlinux, sizeof(vmlinux) - 1) != 0)
+			return i;
+	}
+	return 0;
+}
+
+#define for_each_section(i, object) for (i = next_section(1, object); i; i = next_section(i + 1, object))
+
+/* The relocations of such a section, and the place of one. */
+#define for_each_relocation(relocation, i)                                                 \
+	for (relocation = (void *)THIS_MODULE->klp_info->sechdrs[i].sh_addr;                \
+	     (unsigned long)relocation < THIS_MODULE->klp_info->sechdrs[i].sh_addr +        \
+						 THIS_MODULE->klp_info->sechdrs[i].sh_size; \
+	     relocation++)
+
+static void *place_of(unsigned int i, const Elf_Rela *relocation)
+{
+	const Elf_Shdr *sections = THIS_MODULE->klp_info->sechdrs;
+
+	return (void *)(sections[sections[i].sh_info].sh_addr + relocation->r_offset);
+}
+
+/*
+ * Each has note_sites(), called before the core fills in the first reference to a module, and klp_diff_clear_sites(),
+ * with all its klp references, where klp-diff looks for them.
+ */
+#ifdef CONFIG_PPC64
+#include "klp_runtime_sites_ppc64.h"
+#else
+#include "klp_runtime_sites_x86.h"
+#endif
 
 /* The author's own callbacks of the object whose callbacks are ours. */
 struct klp_diff_wrapped {
@@ -47,62 +85,6 @@ struct klp_diff_wrapped {
 };
 static struct klp_diff_wrapped *klp_diff_wrapped;
 static size_t klp_diff_n_wrapped;
-
-/* Whether it is one of the sections ".klp.rela.OBJECT.SECTION" of that object. */
-static bool is_section_of(const struct klp_modinfo *info, const Elf_Shdr *section, const char *object)
-{
-	static const char prefix[] = ".klp.rela.";
-	const char *name = info->secstrings + section->sh_name;
-	const size_t length = strlen(object);
-
-	if (!(section->sh_flags & SHF_RELA_LIVEPATCH) || strncmp(name, prefix, sizeof(prefix) - 1))
-		return false;
-	name += sizeof(prefix) - 1;
-	return strncmp(name, object, length) == 0 && name[length] == '.';
-}
-
-/* What the core writes for a type of relocation. */
-static size_t written_size(const Elf_Rela *relocation)
-{
-	switch (ELF64_R_TYPE(relocation->r_info)) {
-	case R_X86_64_64:
-	case R_X86_64_PC64:
-		return 8;
-	case R_X86_64_PC32:
-	case R_X86_64_PLT32:
-	case R_X86_64_32:
-	case R_X86_64_32S:
-		return 4;
-	default: /* R_X86_64_NONE; the core refuses others */
-		return 0;
-	}
-}
-
-/* All klp references of this file are in this function, where klp-diff looks for them. */
-void noinline klp_diff_clear_sites(const char *object)
-{
-	static const u8 zeros[8];
-	const struct klp_modinfo *info = THIS_MODULE->klp_info;
-	unsigned int i;
-
-	mutex_lock(&klp_diff_text_mutex);
-	for (i = 1; i < info->hdr.e_shnum; i++) {
-		const Elf_Shdr *section = &info->sechdrs[i];
-		const Elf_Rela *relocation = (void *)section->sh_addr;
-		const Elf_Rela *end = (void *)(section->sh_addr + section->sh_size);
-
-		if (!is_section_of(info, section, object))
-			continue;
-		for (; relocation < end; relocation++) {
-			void *place = (void *)(info->sechdrs[section->sh_info].sh_addr + relocation->r_offset);
-			const size_t size = written_size(relocation);
-
-			if (size)
-				klp_diff_text_poke(place, zeros, size);
-		}
-	}
-	mutex_unlock(&klp_diff_text_mutex);
-}
 
 static const struct klp_callbacks *author_callbacks(const struct klp_object *object)
 {
@@ -139,6 +121,7 @@ int klp_diff_wrap_callbacks(struct klp_object *objects)
 	struct klp_object *object;
 	size_t count = 0;
 
+	note_sites();
 	for (object = objects; object->funcs; object++)
 		count++;
 	klp_diff_wrapped = kcalloc(count, sizeof(*klp_diff_wrapped), GFP_KERNEL);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "elf/ftrace_site.h"
+#include "module_pair.h"
 #include "vm_suite.h"
 
 using namespace klp;
@@ -90,6 +91,11 @@ std::string without_nop(std::string module) {
   return module;
 }
 
+/// Where the last stub lies that the kernel has made, as a distance from its module's r2. Of a module that comes, these
+/// are its own, then the livepatch's (arch/powerpc/kernel/module_64.c: create_stub, a debug message).
+constexpr const char* kLogStubs = "echo 'format \"get data from reladdr\" +p' >/sys/kernel/debug/dynamic_debug/control";
+constexpr const char* kLastStub = "dmesg | sed -n 's/.*get data from reladdr //p' | tail -n 1";
+
 struct Outcome {
   bool loaded = false, broken = false;
   std::string said, messages;
@@ -103,6 +109,7 @@ Outcome outcome_of(const std::string& name, const std::string& module, const std
   const fs::path file = options.directory / (name + ".ko");
   write_file_atomically(file, module);
   options.files = {file};
+  options.kernel_modules = {module_to_patch().name};
   vm::Vm machine(suite.kernel(), options);
   machine.new_kernel_messages();
   Outcome result;
@@ -127,6 +134,57 @@ TEST_CASE("code that the processor's features choose", "[vm][power]") {
   CHECK_THAT(result.outputs.at(0).before, StartsWith("Linux version"));
   CHECK(result.outputs.at(0).patched == "isa 3.0: 1, 3.1: 0, radix\n");
   CHECK_THAT(result.outputs.at(0).after, StartsWith("Linux version"));
+}
+
+TEST_CASE("a patched module leaves and returns ten times, elsewhere each time", "[vm][power][reload]") {
+  if (not_power()) return;
+  const ModuleToPatch module = module_to_patch();
+  auto check = commands({module.read});
+  check.modules_before = {module.name};
+  std::vector<std::string> said, places, stubs;
+  check.while_patched = [&](vm::Vm& machine) {
+    machine.copy_in(test_module("klp_room"));
+    CHECK(machine.run(kLogStubs).status == 0);
+    for (int life = 0; life < 10; ++life) {
+      // Another module comes into the hole that it leaves, or makes room where it was before.
+      const auto result =
+          machine.run(fmt::format("rmmod {0} || exit 1; {1} || exit 2; modprobe {0} 2>/dev/null || exit 3\n"
+                                  "awk '$1 == \"{0}\" {{ print $6 }}' /proc/modules; {2}",
+                                  module.name, life % 2 == 0 ? "insmod /klp_room.ko" : "rmmod klp_room", module.read));
+      CHECK(result.status == 0);
+      const size_t line = result.output.find('\n');
+      places.push_back(result.output.substr(0, line));
+      said.push_back(result.output.substr(std::min(result.output.size(), line + 1)));
+      stubs.push_back(machine.run(kLastStub).output);
+    }
+  };
+  const auto result = run_livepatch(Suite::get().livepatch("module-function"), check);
+  const std::string patched = result.outputs.at(0).patched;
+  CHECK_THAT(patched, StartsWith(module.patched_start) && Contains(module.known));
+  CHECK(said == std::vector<std::string>(10, patched));
+  CHECK(result.outputs.at(0).after == module.before);
+  WARN(fmt::format("{} was at {}", module.name, fmt::join(places, " ")));
+  for (size_t i = 1; i < places.size(); ++i) CHECK(places[i] != places[i - 1]);
+  // The one stub for its one function, at another address each time, is always the same.
+  CHECK_THAT(stubs.front(), Contains("\n"));
+  CHECK(stubs == std::vector<std::string>(10, stubs.front()));
+}
+
+TEST_CASE("what is not cleared keeps a patched module from coming back", "[vm][power][reload]") {
+  if (not_power()) return;
+  const Livepatch& livepatch = Suite::get().livepatch("module-function");
+  const auto object = elf::ElfObject::read(livepatch.file);
+  const elf::Symbol& setting = *object.symbols_named("klp_diff_clear_when_gone").front();
+  const auto* byte = setting.section->data.data() + setting.value;
+  REQUIRE(*byte == std::byte{1});
+  std::string file = read_file(livepatch.file);
+  file[static_cast<size_t>(byte - object.bytes().data())] = 0;
+  const std::string name = module_to_patch().name;
+  const Outcome outcome =
+      outcome_of("not_cleared", file, fmt::format("modprobe {0} && rmmod {0} && modprobe {0} && echo back", name));
+  CHECK(outcome.loaded);
+  CHECK_THAT(outcome.said, !Contains("back"));
+  CHECK_THAT(outcome.messages, Contains("Expected nop after call, got e8410018"));
 }
 
 TEST_CASE("a function with an overridden one behind it is not redirected, and refused", "[vm][power]") {
