@@ -19,12 +19,14 @@ struct FunctionReport {
   std::string binary;         ///< "vmlinux", "xfs.ko"
   /// Functions of the asked name, each followed by its .cold part.
   std::vector<diff::CodePart> parts;
+  std::vector<std::string> reasons;  ///< what the comparison of the binaries says about them; empty: no difference
   diff::ChangeOrigin origin;
   SourceText old_source, new_source;
   std::string source_diff;         ///< unified, of the definitions that the code comes from
   std::vector<std::string> notes;  ///< what could not be shown, and why
 };
 
+/// Whether neither the instructions differ nor what belongs to the function beside them.
 bool is_same(const FunctionReport& report);
 
 struct FunctionTextOptions {

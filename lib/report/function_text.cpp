@@ -40,7 +40,9 @@ class FunctionWriter {
     if (is_same(report_))
       out_ += paint_(Ink::good, "same: ") + "no instruction differs\n";
     else
-      out_ += paint_(Ink::warn, "different: ") + counted(differing, "instruction") + "\n";
+      out_ += paint_(Ink::warn, "different: ") +
+              (differing == 0 ? "no instruction" : counted(differing, "instruction")) + "\n";
+    for (const std::string& reason : report_.reasons) out_ += wrapped("  ", reason);
     out_ += fmt::format("  before  {}\n  after   {}\n", report_.before, report_.after);
   }
 
@@ -139,7 +141,8 @@ class FunctionWriter {
 }  // namespace
 
 bool is_same(const FunctionReport& report) {
-  return std::all_of(report.parts.begin(), report.parts.end(), [](const CodePart& p) { return p.differing == 0; });
+  return report.reasons.empty() &&
+         std::all_of(report.parts.begin(), report.parts.end(), [](const CodePart& p) { return p.differing == 0; });
 }
 
 std::string function_text(const FunctionReport& report, const FunctionTextOptions& options) {

@@ -322,6 +322,7 @@ std::string function_json(const FunctionReport& report) {
   Json unit = {{"unit", report.binary}};
   unit["functions"] = Json::array();
   for (const diff::CodePart& part : report.parts) unit["functions"].push_back(json_of(part));
+  unit["because"] = report.reasons;
   unit["why"] = json_of(report.origin);
   if (!report.source_diff.empty()) unit["source_diff"] = report.source_diff;
   if (!report.notes.empty()) unit["notes"] = report.notes;

@@ -35,17 +35,6 @@ struct CompareOptions {
   SourceTrees sources;
 };
 
-/// Objects that are no modules are compared as `build` compares them.
-diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
-  const bool units = before.extension() == ".o" && after.extension() == ".o";
-  if (units) return diff::compare_units(elf::ElfObject::read(before), elf::ElfObject::read(after));
-  return diff::compare_images(read_binary(before), read_binary(after));
-}
-
-bool have_equal_bytes(const fs::path& before, const fs::path& after) {
-  return fs::file_size(before) == fs::file_size(after) && read_file(before) == read_file(after);
-}
-
 std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
   std::vector<report::ComparedBinary> result;
   for (const auto& [name, path] : before.binaries())

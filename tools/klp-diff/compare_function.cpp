@@ -152,6 +152,24 @@ std::vector<diff::CodePart> all_parts(const diff::SideBySide& view, const std::v
   return result;
 }
 
+/// What the comparison of the binaries says about functions of these names.
+std::vector<std::string> reasons_of(const fs::path& before, const fs::path& after,
+                                    const std::vector<diff::CodePart>& parts) {
+  std::vector<std::string> result;
+  if (have_equal_bytes(before, after)) return result;
+  for (const diff::ImageChange& change : compare_files(before, after).functions) {
+    const std::string name = diff::stable_name(change.name);
+    if (std::none_of(parts.begin(), parts.end(), [&](const diff::CodePart& part) { return part.name == name; }))
+      continue;
+    using Kind = diff::ImageChange::Kind;
+    const std::string reason = change.kind == Kind::added     ? "it is new"
+                               : change.kind == Kind::removed ? "it was removed"
+                                                              : change.reason;
+    result.push_back(change.file.empty() ? reason : fmt::format("{}: {}", change.file, reason));
+  }
+  return result;
+}
+
 }  // namespace
 
 report::FunctionReport look_at_function(const ComparedSide& before, const ComparedSide& after,
@@ -161,7 +179,8 @@ report::FunctionReport look_at_function(const ComparedSide& before, const Compar
   report::FunctionReport result;
   result.binary =
       Search(before, after, name, colon == std::string::npos ? "" : question.name.substr(0, colon)).binary();
-  const OpenedBinary a(before, before.is_single() ? before.binaries().begin()->first : result.binary);
+  const std::string old_binary = before.is_single() ? before.binaries().begin()->first : result.binary;
+  const OpenedBinary a(before, old_binary);
   const OpenedBinary b(after, result.binary);
   check(a.form().image().machine() == b.form().image().machine(), "the two builds are for different architectures");
   const diff::CodeSource source_a = a.source(), source_b = b.source();
@@ -169,6 +188,7 @@ report::FunctionReport look_at_function(const ComparedSide& before, const Compar
   const auto pairs = pairs_of(a.form(), b.form(), name);
   const std::vector<diff::CodePart> full = all_parts(view, pairs, {});
   result.parts = question.all ? full : all_parts(view, pairs, {kContext, SIZE_MAX});
+  result.reasons = reasons_of(before.binaries().at(old_binary), after.binaries().at(result.binary), full);
   result.origin = diff::origin_of(full);
   for (const auto& [has_lines, side] : {std::pair(a.has_lines(), "first"), std::pair(b.has_lines(), "second")}) {
     if (!has_lines)

@@ -83,4 +83,14 @@ elf::ElfObject read_binary(const fs::path& path) {
   return object.type() == 1 ? elf::ElfObject::read(path, Want::allocated) : std::move(object);
 }
 
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
+  const bool units = before.extension() == ".o" && after.extension() == ".o";
+  if (units) return diff::compare_units(elf::ElfObject::read(before), elf::ElfObject::read(after));
+  return diff::compare_images(read_binary(before), read_binary(after));
+}
+
+bool have_equal_bytes(const fs::path& before, const fs::path& after) {
+  return fs::file_size(before) == fs::file_size(after) && read_file(before) == read_file(after);
+}
+
 }  // namespace klp::tools

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "diff/image_compare.h"
 #include "elf/elf_object.h"
 #include "kernel/kernel.h"
 #include "support/files.h"
@@ -41,5 +42,10 @@ class ComparedSide {
 
 /// Reads what a comparison of code needs, also of a compressed module.
 elf::ElfObject read_binary(const fs::path& path);
+
+/// Objects that are no modules are compared as `build` compares them.
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after);
+
+bool have_equal_bytes(const fs::path& before, const fs::path& after);
 
 }  // namespace klp::tools
