@@ -273,8 +273,10 @@ class ImageComparison {
     for (const ImageChange& part : result_.functions) {
       if (part.name.empty() || !is_part(part)) continue;
       const std::string name = without_cold(part.name);
-      const bool known = std::any_of(others.begin(), others.end(),
-                                     [&](const ImageChange& c) { return c.name == name && c.file == part.file; });
+      const bool known = std::any_of(others.begin(), others.end(), [&](const ImageChange& c) {
+        // A global function has no file, its part has one.
+        return c.name == name && (c.file == part.file || c.file.empty());
+      });
       if (known) continue;
       ImageChange change = part;
       change.kind = ImageChange::Kind::changed;

@@ -101,6 +101,17 @@ TEST_CASE("each kind of change is seen", "[compare]") {
   CHECK(changed(kSource, edited(kSource, "\"table\"", "\"tables\"")).second == Names{"table"});
 }
 
+TEST_CASE("a function whose .cold part differs as well is one change", "[compare]") {
+  const std::string source = std::string(kSource) +
+                             "extern __attribute__((cold, noreturn)) void die(const char *text, int x);\n"
+                             "int split(int x) { if (x > 3) die(\"too large\", x + 7); return x * 5; }\n"
+                             "__attribute__((noipa, cold, noreturn)) void die(const char *text, int x)"
+                             "{ for (;;) printk(text, x); }\n";
+  REQUIRE(changed(source, source) == std::pair<Names, Names>{});
+  CHECK(changed(source, edited(edited(source, "x + 7", "x + 8"), "x * 5", "x * 9")).first == Names{"split"});
+  CHECK(changed(source, edited(source, "x + 7", "x + 8")).first == Names{"split"});
+}
+
 TEST_CASE("a variable that nobody uses is a difference when it comes or goes", "[compare]") {
   const std::string more = std::string(kSource) + "long spare = 3;";
   CHECK(changed(kSource, more).second == Names{"spare"});
