@@ -1,6 +1,6 @@
 // A model of what the kernel does with a livepatch module, from its file to the patched function: kernel/module/main.c
-// (load_module) and kernel/livepatch/core.c of Linux 5.10-6.12, in their order. It tells whether the module is taken,
-// what the kernel says when it is not, and what its sections hold afterwards.
+// (load_module) and kernel/livepatch/core.c of Linux 5.10-6.12 and 7.2, in their order. It tells whether the module is
+// taken, what the kernel says when it is not, and what its sections hold afterwards.
 #pragma once
 
 #include <cstdint>

@@ -50,8 +50,10 @@ arch::FieldKind field_kind(const LoadState& s, const RawRelocation& raw) {
 }
 
 int refuse_nonzero(LoadState& s, const Field& field, bool clear) {
+  const bool names_place = s.kernel.has_text("existing value is nonzero for sec");  // 7.2
   const auto text = [&](std::string_view what) {
-    return fmt::format("x86/modules: {} for type {}, loc <...>, val <...>", what, field.relocation.type);
+    return fmt::format("x86/modules: {} for {}type {}, loc <...>, val <...>", what,
+                       names_place ? "sec <...>, idx <...>, " : "", field.relocation.type);
   };
   if (clear)
     return s.refuse(ENOEXEC, "existing value does not match expected value",
@@ -203,9 +205,12 @@ std::optional<KlpName> scan_symbol(const LoaderRules& rules, std::string_view te
 /// The value of one symbol of a klp section for `object`.
 int resolve_klp_symbol(LoadState& s, StateSymbol& symbol, const std::string& object) {
   std::string_view text = s.symbol_name(symbol);
-  if (symbol.raw.section != kLivepatch)
+  if (symbol.raw.section != kLivepatch) {
+    s.say("livepatch: symbol %s at rela sec",
+          fmt::format("symbol {} at rela sec <...> is not marked as a livepatch symbol", text));
     return s.refuse(EINVAL, "livepatch: symbol %s is not marked",
                     fmt::format("symbol {} is not marked as a livepatch symbol", text));
+  }
   // Later, names are read from a copy that cuts them.
   if (!s.early && s.rules().symbol_name_width < 128) text = text.substr(0, s.rules().symbol_name_width);
   const auto name = scan_symbol(s.rules(), text);
@@ -313,6 +318,11 @@ int apply_relocations(LoadState& s) {
   for (size_t i = 1; i < s.sections.size(); ++i) {
     const StateSection& section = s.sections[i];
     if (section.header.info >= s.sections.size()) continue;
+    if (s.percpu != 0 && section.header.info == s.percpu && section.header.type == elf::kShtRela &&
+        section.header.size >= kRelocationSize && s.rules().skips_percpu)
+      s.fault(
+          fmt::format("{}: this kernel does not apply the relocations of per-cpu variables", s.section_name(section)));
+    // A kernel that applies those of per-cpu variables writes to the file's copy, which is not modelled.
     if ((s.sections[section.header.info].header.flags & elf::kShfAlloc) == 0) continue;
     int error = 0;
     if ((section.header.flags & elf::kShfRelaLivepatch) != 0) {

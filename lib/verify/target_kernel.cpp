@@ -75,8 +75,12 @@ void TargetKernel::read_rules() {
   // A weak one is the livepatch core's own, which does nothing.
   rules_.clears_relocations = clear != nullptr && clear->bind == elf::kStbGlobal;
   rules_.relocates_late_only = has_text(".klp.arch.%s.");
-  rules_.takes_restored_calls =
-      pieces_.source_has && pieces_.source_has("arch/powerpc/kernel/module_64.c", "== PPC_INST_LD_TOC");
+  const auto source_has = [&](const char* file, const char* text) {
+    return pieces_.source_has && pieces_.source_has(file, text);
+  };
+  rules_.takes_restored_calls = source_has("arch/powerpc/kernel/module_64.c", "== PPC_INST_LD_TOC");
+  rules_.skips_percpu = source_has("kernel/livepatch/core.c", "klp_enable_patch") &&
+                        !source_has("kernel/module/main.c", "infosec != info->index.pcpu");
   rules_.modversions = pieces_.config("MODVERSIONS");
   rules_.force_load = pieces_.config("MODULE_FORCE_LOAD");
   rules_.needs_signature = pieces_.config("MODULE_SIG_FORCE");

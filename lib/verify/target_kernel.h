@@ -30,6 +30,7 @@ struct LoaderRules {
   bool takes_restored_calls = false;   ///< ppc64: a call that was led out before may be so again (6.7 and later)
   bool clears_relocations = false;     ///< zeroes what it wrote when the patched module goes (x86 from 6.3)
   bool relocates_late_only = false;    ///< klp relocations against vmlinux wait for the patch's init (up to 5.7)
+  bool skips_percpu = false;           ///< relocations of per-cpu variables are not applied (at least up to 6.12)
   bool modversions = false, force_load = false, needs_signature = false, any_namespace = false;
   /// How many characters the scan of klp symbol names takes of object and symbol (kernel/livepatch/core.c:
   /// klp_resolve_symbols).

@@ -3,7 +3,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "elf/klp_abi.h"
 #include "elf_fixture.h"
@@ -35,13 +37,22 @@ constexpr std::string_view kMessages[] = {
     "livepatch: patch '%s' failed for module '%s', refusing to load module '%s'",
     ".klp.sym.%55[^.].%127[^,],%lu"};
 
+/// `messages` with one of them told in another way.
+std::vector<std::string_view> with(std::string_view beginning, std::string_view instead) {
+  std::vector<std::string_view> result(std::begin(kMessages), std::end(kMessages));
+  std::replace_if(
+      result.begin(), result.end(), [&](std::string_view text) { return text.starts_with(beginning); }, instead);
+  return result;
+}
+
 constexpr const char* kMagic = "6.1.0-1-test SMP mod_unload modversions ";
 
 struct TestKernel {
-  explicit TestKernel(bool clears = false, uint16_t machine = ObjectFixture::kX86_64) {
+  explicit TestKernel(bool clears = false, uint16_t machine = ObjectFixture::kX86_64,
+                      std::span<const std::string_view> messages = kMessages) {
     ObjectFixture image(machine);
     std::string texts;
-    for (const std::string_view message : kMessages) texts += std::string(message) + '\0';
+    for (const std::string_view message : messages) texts += std::string(message) + '\0';
     texts += std::string(kMagic) + '\0';
     test::Piece& rodata = image.table(".rodata", test::to_bytes(texts));
     image.label("vermagic", rodata, texts.size() - std::strlen(kMagic) - 1);
@@ -105,7 +116,7 @@ struct Patch {
   std::string magic = kMagic;
   uint64_t crc = 0x1234;
   int site_byte = 0;
-  bool jump_site = false, clears = false;
+  bool jump_site = false, clears = false, pointer_per_cpu = false, weak_import = false;
   uint16_t machine = ObjectFixture::kX86_64;
   std::vector<std::byte> code = {};  ///< ppc64's: a call, which has the klp reference, and what follows
 
@@ -139,6 +150,9 @@ struct Patch {
     table.refers(16, pointer, "fixed");
     table.section().data[24] = static_cast<std::byte>(sympos);
     if (clears) m.rodata("klp_diff_clear_when_gone", 1).bytes({1}).global();
+    if (pointer_per_cpu)
+      m.table(".data..percpu", std::vector<std::byte>(8), kShfAlloc | kShfWrite).refers(0, pointer, "fixed");
+    if (weak_import) m.symbol("exported").bind = kStbWeak;
     if (jump_site) m.table(".return_sites", std::vector<std::byte>(4)).refers(0, test::kRPc32, "fixed");
     std::vector<std::byte> versions;
     put_version(versions, 0x99, "module_layout");
@@ -257,6 +271,63 @@ TEST_CASE("what the loader refuses, with the kernel's words", "[loader]") {
     Loader loader(target, file, {});
     check_refused(loader.load(), ENOEXEC, {"Invalid ELF header type: 2 != 1"});
   }
+}
+
+TEST_CASE("other kernels say it with other words", "[loader]") {
+  Patch patch;
+  SECTION("5.10: one message for files that make no sense") {
+    const TestKernel kernel(false, ObjectFixture::kX86_64,
+                            with("Invalid ELF header type", "Module has invalid ELF structures"));
+    const TargetKernel target = kernel.target();
+    std::vector<std::byte> file = patch.file();
+    file[16] = std::byte{2};
+    Loader loader(target, file, {});
+    check_refused(loader.load(), ENOEXEC, {"Module has invalid ELF structures"});
+  }
+  SECTION("7.2: the place of a field that is not zero") {
+    const TestKernel kernel(
+        true, ObjectFixture::kX86_64,
+        with("x86/modules: Skipping",
+             "x86/modules: Invalid relocation target, existing value is nonzero for sec %u, idx %u, type %d, loc %lx"));
+    const TargetKernel target = kernel.target();
+    patch.site_byte = 1;
+    Loader loader(target, patch.file(), {});
+    check_refused(
+        loader.load(), ENOEXEC,
+        {"x86/modules: Invalid relocation target, existing value is nonzero for sec <...>, idx <...>, type 4, "
+         "loc <...>, val <...>"});
+  }
+}
+
+TEST_CASE("pointers in per-cpu variables are written by some kernels only", "[loader]") {
+  Patch patch;
+  patch.pointer_per_cpu = true;
+  const TestKernel kernel;
+  for (const bool writes : {true, false}) {
+    TargetKernel::Pieces pieces = kernel.pieces();
+    pieces.source_has = [&](const std::string& file, const std::string&) {
+      return writes || file == "kernel/livepatch/core.c";
+    };
+    const TargetKernel target(std::move(pieces));
+    Loader loader(target, patch.file(), {});
+    const LoadResult result = loader.load();
+    CHECK(result.outcome == Outcome::accepted);
+    CHECK(result.faults.empty() == writes);
+  }
+}
+
+TEST_CASE("a call of a weak function that the kernel does not have goes to address 0", "[loader]") {
+  Patch patch;
+  patch.weak_import = true;
+  CHECK(load(patch).outcome == Outcome::accepted);
+  TestKernel kernel;
+  kernel.exports = {};
+  kernel.exports["module_layout"] = {0x99, "vmlinux", false, {}};
+  const TargetKernel target = kernel.target();
+  Loader loader(target, patch.file(), {});
+  const LoadResult result = loader.load();
+  CHECK(result.outcome == Outcome::unpredictable);
+  CHECK_THAT(result.reason, Catch::Contains("refers to exported, a weak symbol"));
 }
 
 TEST_CASE("a patched module comes, goes, and comes again", "[loader]") {
