@@ -74,7 +74,7 @@ void TargetKernel::read_rules() {
   const elf::Symbol* clear = maybe_defined(vmlinux, "clear_relocate_add");
   // A weak one is the livepatch core's own, which does nothing.
   rules_.clears_relocations = clear != nullptr && clear->bind == elf::kStbGlobal;
-  rules_.relocates_late_only = has_text(".klp.arch.%s.");
+  rules_.relocates_late_only = has_text(".klp.arch.%");
   const auto source_has = [&](const char* file, const char* text) {
     return pieces_.source_has && pieces_.source_has(file, text);
   };

@@ -299,6 +299,21 @@ TEST_CASE("other kernels say it with other words", "[loader]") {
   }
 }
 
+TEST_CASE("kernels that relocate vmlinux's references late read tables before", "[loader]") {
+  Patch patch;
+  patch.jump_site = true;
+  const TestKernel early;
+  const TestKernel late(false, ObjectFixture::kX86_64, with("livepatch: symbol position", ".klp.arch.%55[^.].%127s"));
+  for (const TestKernel* kernel : {&early, &late}) {
+    const TargetKernel target = kernel->target();
+    Loader loader(target, patch.file(), {});
+    const LoadResult result = loader.load();
+    INFO(result.reason);
+    CHECK(result.faults.empty() == (kernel == &early));
+    if (kernel == &late) CHECK(result.outcome == Outcome::unpredictable);
+  }
+}
+
 TEST_CASE("pointers in per-cpu variables are written by some kernels only", "[loader]") {
   Patch patch;
   patch.pointer_per_cpu = true;

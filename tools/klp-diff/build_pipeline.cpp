@@ -28,7 +28,6 @@
 #include "support/progress.h"
 #include "support/run.h"
 #include "verify/plan_check.h"
-#include "verify/replay.h"
 
 namespace klp::tools {
 namespace {
@@ -404,21 +403,7 @@ class Build {
     elf::finalize_klp(linked, part.file);
     clock_.begin("verify");
     verify::check_against_plan(elf::ElfObject::read(part.file), plans);
-    check_loadable(part.file);
-  }
-
-  /// What the loader's model says of the first load. Where it knows values: ppc64's it does not make up yet.
-  void check_loadable(const fs::path& module) const {
-    if (kernel_.arch != "x86_64") return;
-    const std::string content = read_file(module);
-    const auto* start = reinterpret_cast<const std::byte*>(content.data());
-    const LoaderKernel loader(kernel_);
-    const auto events = verify::replay(loader.target(), std::vector<std::byte>(start, start + content.size()));
-    const verify::LoadResult& load = events.front().result;
-    if (load.outcome != verify::Outcome::refused) return;
-    throw Error(
-        fmt::format("the kernel would refuse the finished module ({}): {}", load.step, fmt::join(load.messages, "; ")),
-        "this is a fault of klp-diff: please report it with the patch");
+    check_loadable(kernel_, part.file);
   }
 
   void add_modinfo(const std::vector<diff::PatchObject>& plans, kernel::ModuleLink& link) const {

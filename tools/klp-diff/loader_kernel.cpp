@@ -2,6 +2,7 @@
 
 #include "elf/btf.h"
 #include "support/files.h"
+#include "verify/replay.h"
 
 namespace klp::tools {
 
@@ -34,6 +35,27 @@ const elf::ElfObject* LoaderKernel::module(const std::string& name) {
       found->second = elf::ElfObject::read(*path, elf::ElfObject::Want::allocated);
   }
   return found->second ? &*found->second : nullptr;
+}
+
+void check_loadable(const kernel::Kernel& kernel, const fs::path& module) {
+  if (kernel.arch != "x86_64") return;
+  const std::string content = read_file(module);
+  const auto* start = reinterpret_cast<const std::byte*>(content.data());
+  const LoaderKernel loader(kernel);
+  const auto events = verify::replay(loader.target(), std::vector<std::byte>(start, start + content.size()));
+  constexpr const char* kHint = "klp-diff cannot make this livepatch for this kernel: please report it with the patch";
+  const verify::LoadResult& load = events.front().result;
+  if (load.outcome == verify::Outcome::refused) {
+    throw Error(
+        fmt::format("the kernel would refuse the finished module ({}): {}", load.step, fmt::join(load.messages, "; ")),
+        kHint);
+  }
+  for (const verify::ReplayedEvent& event : events) {
+    if (event.result.faults.empty()) continue;
+    throw Error(fmt::format("the kernel would take the finished module, which is wrong ({}): {}", event.what,
+                            fmt::join(event.result.faults, "; ")),
+                kHint);
+  }
 }
 
 }  // namespace klp::tools

@@ -1,6 +1,7 @@
 // A kernel as the loader's model (verify/target_kernel.h) wants it.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,5 +32,9 @@ class LoaderKernel {
   std::map<std::string, std::optional<elf::ElfObject>> modules_;
   std::optional<verify::TargetKernel> target_;
 };
+
+/// Error when the model says of a finished module that the kernel refuses its first load, or takes it at any time with
+/// something wrong in it. Looks at x86_64 only: ppc64's values are not made up yet.
+void check_loadable(const kernel::Kernel& kernel, const std::filesystem::path& module);
 
 }  // namespace klp::tools
