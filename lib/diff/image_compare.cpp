@@ -4,10 +4,9 @@
 #include <future>
 #include <set>
 
-#include "diff/compare.h"
+#include "diff/image_callers.h"
 #include "diff/image_form.h"
 #include "diff/image_noise.h"
-#include "elf/debug_info.h"
 #include "support/error.h"
 
 namespace klp::diff {
@@ -40,11 +39,13 @@ class Pairing {
   Pairing(const List& before, const List& after) : a_(before), b_(after) {
     pair_groups(grouped(a_), grouped(b_));
     pair_moved();
+    pair_renamed();
   }
 
   std::vector<std::pair<size_t, size_t>> equal, unequal;
+  std::vector<std::pair<size_t, size_t>> moved;    ///< equal ones in another file, also in `equal`
+  std::vector<std::pair<size_t, size_t>> renamed;  ///< equal ones of another name
   std::vector<size_t> only_before, only_after;
-  uint64_t moved = 0;  ///< equal ones in another file
 
  private:
   using Key = std::pair<std::string_view, std::string_view>;  // name, file
@@ -109,10 +110,33 @@ class Pairing {
       done_a.insert(i);
       done_b.insert(j);
       if (a_.forms[i] == b_.forms[j]) {
-        ++moved;
+        moved.emplace_back(i, j);
         equal.emplace_back(i, j);
       } else
         unequal.emplace_back(i, j);
+    }
+    std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
+    std::erase_if(only_after, [&](size_t j) { return done_b.count(j) != 0; });
+  }
+
+  /// What is gone and what is new have got another name when they are equal, and nothing else is like them. Short ones
+  /// are equal by chance.
+  void pair_renamed() {
+    constexpr uint64_t kTelling = 24;  // bytes
+    std::map<std::string_view, Group> before, after;
+    const auto add = [](const List& list, size_t n, std::map<std::string_view, Group>& to) {
+      if (list.entries[n].symbol->size >= kTelling && list.entries[n].symbol->section->is_exec())
+        to[list.forms[n]].push_back(n);
+    };
+    for (const size_t i : only_before) add(a_, i, before);
+    for (const size_t j : only_after) add(b_, j, after);
+    std::set<size_t> done_a, done_b;
+    for (const auto& [form, group] : before) {
+      const auto other = after.find(form);
+      if (group.size() != 1 || other == after.end() || other->second.size() != 1) continue;
+      renamed.emplace_back(group[0], other->second[0]);
+      done_a.insert(group[0]);
+      done_b.insert(other->second[0]);
     }
     std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
     std::erase_if(only_after, [&](size_t j) { return done_b.count(j) != 0; });
@@ -147,6 +171,7 @@ class ImageComparison {
     report_single(functions, a_.functions, b_.functions, result_.functions);
     result_.compared = b_.functions.entries.size();
     join_cold_parts();
+    add_callers(a_.form, a_.functions.forms, result_.functions);
     const Pairing variables(a_.variables, b_.variables);
     for (const auto& [i, j] : variables.unequal) compare_contents(i, j);
     check_equal(variables, a_.variables, b_.variables, result_.variables);
@@ -164,21 +189,32 @@ class ImageComparison {
       if (from != to)
         report(ImageChange::Kind::changed, &f, &g, fmt::format("moved from {} to {}", from, to), out);
       else if (a_.form.lines(f) != b_.form.lines(g))
-        ++result_.noise[std::string(kTableLines)];
+        quiet(std::string(kTableLines), f, g, out);
     }
   }
 
   void report_single(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
     for (const size_t i : pairing.only_before) report(ImageChange::Kind::removed, &before.entries[i], nullptr, "", out);
     for (const size_t j : pairing.only_after) report(ImageChange::Kind::added, nullptr, &after.entries[j], "", out);
-    if (pairing.moved != 0) result_.noise["moved to another file"] += pairing.moved;
+    for (const auto& [i, j] : pairing.moved) quiet("moved to another file", before.entries[i], after.entries[j], out);
+    for (const auto& [i, j] : pairing.renamed)
+      report(ImageChange::Kind::changed, &before.entries[i], &after.entries[j],
+             fmt::format("renamed from {}", before.entries[i].name), out);
+  }
+
+  void quiet(const std::string& noise, const ImageFunction& f, const ImageFunction& g,
+             const std::vector<ImageChange>& instead_of) {
+    ++result_.noise[noise];
+    ImageDifference::Quiet& entries = result_.quiet[noise];
+    report(ImageChange::Kind::changed, &f, &g, noise,
+           &instead_of == &result_.functions ? entries.functions : entries.variables);
   }
 
   void compare_contents(size_t i, size_t j) {
     const ImageFunction& v = a_.variables.entries[i];
     const ImageFunction& w = b_.variables.entries[j];
     if (is_build_information(w.name)) {
-      ++result_.noise["build information"];
+      quiet("build information", v, w, result_.variables);
       return;
     }
     const std::string &x = a_.variables.forms[i], &y = b_.variables.forms[j];
@@ -213,7 +249,7 @@ class ImageComparison {
         if (x[at].text != y[at].text && is_inner_branch(x[at], y[at])) first = std::min(first, at);
       }
       if (first == common) {
-        ++result_.noise[noise];
+        quiet(noise, f, g, result_.functions);
         return;
       }
     }
@@ -253,12 +289,27 @@ class ImageComparison {
     return result.starts_with('@') ? "a branch to instruction " + result.substr(1) : result;
   }
 
-  static void report(ImageChange::Kind kind, const ImageFunction* f, const ImageFunction* g, std::string reason,
-                     std::vector<ImageChange>& out) {
+  void report(ImageChange::Kind kind, const ImageFunction* f, const ImageFunction* g, std::string reason,
+              std::vector<ImageChange>& out) const {
     const ImageFunction& named = g != nullptr ? *g : *f;
-    out.push_back({kind, named.name, std::string(named.file), f != nullptr ? f->symbol->size : 0,
-                   g != nullptr ? g->symbol->size : 0, std::move(reason), f != nullptr ? f->symbol->index : 0,
-                   g != nullptr ? g->symbol->index : 0});
+    out.push_back({kind,
+                   named.name,
+                   std::string(named.file),
+                   f != nullptr ? f->symbol->size : 0,
+                   g != nullptr ? g->symbol->size : 0,
+                   std::move(reason),
+                   f != nullptr ? f->symbol->index : 0,
+                   g != nullptr ? g->symbol->index : 0,
+                   f != nullptr ? a_.form.area(*f) : b_.form.area(*g),
+                   f != nullptr ? a_.form.traceable(*f) : std::nullopt,
+                   {}});
+  }
+
+  std::optional<bool> traceable(const std::string& name, const std::string& file) const {
+    for (const ImageFunction& f : a_.functions.entries) {
+      if (f.name == name && f.file == file) return a_.form.traceable(f);
+    }
+    return std::nullopt;
   }
 
   /// A part that the compiler put elsewhere is no function of its own: it counts as a change of its function, whatever
@@ -281,6 +332,7 @@ class ImageComparison {
       ImageChange change = part;
       change.kind = ImageChange::Kind::changed;
       change.name = name;
+      change.traceable = traceable(name, part.file);
       change.reason = part.kind == ImageChange::Kind::changed ? part.reason + ", in its .cold part"
                       : part.kind == ImageChange::Kind::added ? "has a .cold part now"
                                                               : "has no .cold part any more";
@@ -294,6 +346,8 @@ class ImageComparison {
   ImageDifference result_;
 };
 
+}  // namespace
+
 void sort_by_weight(std::vector<ImageChange>& changes) {
   const auto weight = [](const ImageChange& c) { return std::max(c.old_size, c.new_size); };
   std::stable_sort(changes.begin(), changes.end(), [&](const ImageChange& a, const ImageChange& b) {
@@ -306,67 +360,6 @@ void check_machines(const elf::ElfObject& before, const elf::ElfObject& after) {
   check(before.machine() == after.machine(), "{} and {} are for different architectures", before.name(), after.name());
 }
 
-size_t symbol_of(const Piece* piece) {
-  return piece != nullptr && piece->symbol != nullptr ? piece->symbol->index : 0;
-}
-
-/// A function that went to a section of another kind, .init.text for example, was not paired: it is both gone and new.
-void join_moved(const Comparison& comparison, const Pieces& original, const Pieces& patched,
-                std::vector<ImageChange>& functions) {
-  for (ImageChange& added : functions) {
-    if (added.kind != ImageChange::Kind::added) continue;
-    const auto removed = std::find_if(functions.begin(), functions.end(), [&](const ImageChange& c) {
-      return c.kind == ImageChange::Kind::removed && c.name == added.name;
-    });
-    const auto before = original.named(added.name), after = patched.named(added.name);
-    if (removed == functions.end() || before.size() != 1 || after.size() != 1) continue;
-    const std::string from = memory_kind(before[0]->section->name), to = memory_kind(after[0]->section->name);
-    added.kind = ImageChange::Kind::changed;
-    added.old_size = removed->old_size;
-    added.reason = fmt::format("moved from {} to {}", from, to);
-    if (const auto difference = comparison.difference(*before[0], *after[0])) added.reason += "; " + *difference;
-    functions.erase(removed);
-    return join_moved(comparison, original, patched, functions);
-  }
-}
-
-/// The pointer to a function that runs at boot: its name says which and when, and carries a counter and a line.
-bool is_initcall(std::string_view name) {
-  return name.starts_with("__initcall__kmod_");
-}
-
-bool has_initcall(const Pieces& pieces, std::string_view like) {
-  const std::string name = stable_name(like);
-  return std::any_of(pieces.all().begin(), pieces.all().end(), [&](const Piece& p) {
-    return p.symbol != nullptr && is_initcall(p.name()) && stable_name(p.name()) == name;
-  });
-}
-
-void add_variables(const Pieces& original, const Pieces& patched, const Correlation& correlation,
-                   const ChangeSet& changes, std::vector<ImageChange>& out) {
-  for (const DataChange& c : changes.data) {
-    if (is_initcall(c.patched->name()) && stable_name(c.original->name()) == stable_name(c.patched->name())) continue;
-    out.push_back(
-        {ImageChange::Kind::changed, std::string(c.patched->name()), "", c.original->size, c.patched->size, c.reason});
-  }
-  // The engine does not ask for what no function uses; who compares two builds does.
-  const auto is_named = [](const Piece& p) {
-    return p.kind == PieceKind::object && p.symbol != nullptr && !is_private_static(p) && !is_constant_local(p);
-  };
-  for (const Piece& piece : original.all()) {
-    if (is_named(piece) && correlation.patched_of(&piece) == nullptr &&
-        !(is_initcall(piece.name()) && has_initcall(patched, piece.name())))
-      out.push_back({ImageChange::Kind::removed, std::string(piece.name()), "", piece.size, 0, ""});
-  }
-  for (const Piece& piece : patched.all()) {
-    if (is_named(piece) && correlation.original_of(&piece) == nullptr &&
-        !(is_initcall(piece.name()) && has_initcall(original, piece.name())))
-      out.push_back({ImageChange::Kind::added, std::string(piece.name()), "", 0, piece.size, ""});
-  }
-}
-
-}  // namespace
-
 ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after) {
   check_machines(before, after);
   check((before.type() == 1) == (after.type() == 1), "one of {} and {} is linked, the other is not", before.name(),
@@ -375,39 +368,6 @@ ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObjec
   const Side b(after);
   const std::unique_ptr<Side> a = other.get();
   ImageDifference result = ImageComparison(*a, b).run();
-  sort_by_weight(result.functions);
-  sort_by_weight(result.variables);
-  return result;
-}
-
-ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject& after) {
-  check_machines(before, after);
-  const elf::Disassembler disassembler(before.machine());
-  const Pieces original(before, disassembler), patched(after, disassembler);
-  const Tables original_tables(original, {}), patched_tables(patched, {});
-  const Correlation correlation =
-      correlate(original, patched, elf::read_debug_info(before), elf::read_debug_info(after));
-  Comparison comparison(original, patched, correlation, original_tables, patched_tables);
-  comparison.learn_lines();
-  const ChangeSet changes = compare(original, patched, correlation, comparison, patched_tables);
-  ImageDifference result;
-  const auto add = [&](ImageChange::Kind kind, const Piece* a, const Piece* b, const std::string& reason) {
-    const Piece& named = b != nullptr ? *b : *a;
-    result.functions.push_back({kind, std::string(named.name()), "", a != nullptr ? a->size : 0,
-                                b != nullptr ? b->size : 0, reason, symbol_of(a), symbol_of(b)});
-  };
-  for (const FunctionChange& c : changes.functions) {
-    const bool added = c.kind == FunctionChange::Kind::added;
-    add(added ? ImageChange::Kind::added : ImageChange::Kind::changed, c.original, c.patched, added ? "" : c.reason);
-  }
-  for (const Piece* piece : changes.removed_functions) add(ImageChange::Kind::removed, piece, nullptr, "");
-  join_moved(comparison, original, patched, result.functions);
-  for (const Piece& piece : patched.all()) {
-    result.compared += piece.kind == PieceKind::function ? 1 : 0;
-    result.compared_variables += piece.kind == PieceKind::object ? 1 : 0;
-  }
-  add_variables(original, patched, correlation, changes, result.variables);
-  if (!changes.only_lines.empty()) result.noise[std::string(kLineNoise)] = changes.only_lines.size();
   sort_by_weight(result.functions);
   sort_by_weight(result.variables);
   return result;

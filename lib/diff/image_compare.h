@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct ImageChange {
   uint64_t old_size = 0, new_size = 0;    ///< bytes, .cold parts not counted; 0: not there
   std::string reason;                     ///< of a changed one: its first difference
   size_t old_symbol = 0, new_symbol = 0;  ///< of functions: index in the symbol table; 0: not there
+  std::string area{};                     ///< the kind of memory it was in, or is in when it is new: ".init.text"
+  std::optional<bool> traceable{};        ///< of functions: whether the old one has an ftrace site, where it is known
+  /// Of a changed function without one: functions with one that call it directly, in the same binary; the first ones.
+  std::vector<std::string> callers{};
 };
 
 struct ImageDifference {
@@ -25,6 +30,13 @@ struct ImageDifference {
   uint64_t compared = 0, compared_variables = 0;  ///< of the second build
   /// Differences that mean nothing, by their names, with the number of functions that have no others.
   std::map<std::string, uint64_t> noise;
+  /// The same functions and variables themselves.
+  struct Quiet {
+    std::vector<ImageChange> functions, variables;
+  };
+  std::map<std::string, Quiet> quiet;
+  /// What was not looked at, and why.
+  std::vector<std::string> not_compared;
 };
 
 /// Compares two linked images, or two modules or objects (read with the relocations of allocated sections), function by
@@ -38,5 +50,11 @@ ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObjec
 /// Compares two relocatable objects of one unit as `build` does: correlated by what the code means, with the kernel
 /// tables that belong to a function, and without regard to line numbers ("line numbers" in noise).
 ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject& after);
+
+/// Error when two objects are for different machines.
+void check_machines(const elf::ElfObject& before, const elf::ElfObject& after);
+
+/// By kind, then weight, then name.
+void sort_by_weight(std::vector<ImageChange>& changes);
 
 }  // namespace klp::diff

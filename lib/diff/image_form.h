@@ -66,13 +66,13 @@ class ImageForm {
   /// in code of linked images as plain numbers.
   std::string per_cpu(uint64_t offset) const;
 
-  /// Line numbers that are no part of the form, as bytes: in a function's table entries; in a variable that only says
-  /// where a message stands (struct _ddebug).
+  /// Line numbers that the form leaves out, as bytes: in table entries; in variables that only say where a message is.
   std::string lines(const ImageFunction& entry) const;
 
   /// The kind of memory that it lies in, as far as that means something: ".text", ".init.text", ".noinstr.text",
   /// ".data", ...; what the linker put together is told apart by its marks.
   std::string area(const ImageFunction& entry) const;
+  std::optional<bool> traceable(const ImageFunction& function) const;  ///< it has an ftrace site; where that is known
 
   std::span<const std::byte> code(const ImageFunction& function) const;
   const elf::ElfObject& image() const { return image_; }

@@ -98,6 +98,7 @@ std::string ImageForm::area(const ImageFunction& entry) const {
       {"__entry_text_start", "__entry_text_end", ".entry.text"},
       {"__irqentry_text_start", "__irqentry_text_end", ".irqentry.text"},
       {"__softirqentry_text_start", "__softirqentry_text_end", ".softirqentry.text"},
+      {"__start___dyndbg", "__stop___dyndbg", "__dyndbg"},
       {"__start_ro_after_init", "__end_ro_after_init", ".data..ro_after_init"}};
   for (const auto& [start, end, name] : kMarks) {
     if (is_between(start, end, s.value)) return name;
@@ -116,6 +117,10 @@ std::string ImageForm::lines(const ImageFunction& entry) const {
   if (const LineField* field = line_field(entry))
     add(*entry.symbol->section, entry.symbol->value - entry.symbol->section->address + field->at, field->mask.size());
   return result;
+}
+
+std::optional<bool> ImageForm::traceable(const ImageFunction& function) const {
+  return tables_->traceable(*function.symbol);
 }
 
 }  // namespace klp::diff

@@ -107,6 +107,7 @@ void ImageTables::cut(const arch::TableSpec& spec, const Extent& extent, const a
     if (function == nullptr || owner.value - function->value >= std::max<uint64_t>(function->size, 1)) continue;
     entry.owner_offset = owner.value - function->value;
     by_owner_[function].push_back(entry);
+    has_sites_ = has_sites_ || spec.section == kFtraceSites;
   }
 }
 
@@ -114,6 +115,13 @@ const std::vector<ImageEntry>& ImageTables::of(const elf::Symbol& function) cons
   static const std::vector<ImageEntry> none;
   const auto found = by_owner_.find(&function);
   return found == by_owner_.end() ? none : found->second;
+}
+
+std::optional<bool> ImageTables::traceable(const elf::Symbol& function) const {
+  if (!has_sites_) return std::nullopt;
+  const std::vector<ImageEntry>& entries = of(function);
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const ImageEntry& e) { return e.spec->section == kFtraceSites; });
 }
 
 /// A small number in a table is no reference: as a distance it would lead into the table itself.

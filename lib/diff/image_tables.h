@@ -44,6 +44,9 @@ class ImageTables {
   /// By table, then place.
   const std::vector<ImageEntry>& of(const elf::Symbol& function) const;
 
+  /// Whether the function has an ftrace site; nothing where the image has no table of them.
+  std::optional<bool> traceable(const elf::Symbol& function) const;
+
   /// Its fields that refer to something, by their offsets.
   std::vector<ImageField> fields(const ImageEntry& entry) const;
 
@@ -73,6 +76,7 @@ class ImageTables {
   bool linked_;
   std::map<const elf::Symbol*, std::vector<ImageEntry>> by_owner_;
   std::vector<std::string_view> unread_;
+  bool has_sites_ = false;
 };
 
 }  // namespace klp::diff

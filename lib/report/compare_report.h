@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "diff/build_facts.h"
 #include "diff/image_compare.h"
 #include "diff/side_by_side.h"
 
@@ -22,6 +23,13 @@ struct ComparedBinary {
   bool only_before = false, only_after = false;
   diff::ImageDifference difference;   ///< when both sides have it
   std::vector<ChangeDetail> details;  ///< of difference.functions, in their order; empty: nobody asked
+  std::vector<diff::Fact> exports{};
+};
+
+/// What differs beside functions, variables and exported symbols.
+struct CompareFacts {
+  std::vector<diff::Fact> types, config, compiler;
+  std::vector<std::string> not_compared;  ///< what could not be looked at, and why
 };
 
 struct CompareReport {
@@ -29,9 +37,11 @@ struct CompareReport {
   std::string before, after;  ///< what was compared, as the user named it
   std::vector<ComparedBinary> binaries;
   long total_ms = 0;
+  CompareFacts facts{};
 };
 
-/// Whether no binary differs.
+/// Whether no binary differs, in functions, variables or exported symbols, and no type. Other options or another
+/// compiler that changed none of these are told and are no difference.
 bool is_same(const CompareReport& report);
 
 struct CompareTextOptions {
@@ -42,6 +52,9 @@ struct CompareTextOptions {
 
 /// For people, the outcome in the first line, binaries with most changes first.
 std::string compare_text(const CompareReport& report, const CompareTextOptions& options);
+
+/// Its part about exported symbols, types, the configuration and the compiler; empty when nothing is to be said.
+std::string compare_facts_text(const CompareReport& report, const CompareTextOptions& options);
 
 /// The document of the schema: outcome "same" or "different"; binaries without a difference are left out of "units".
 std::string compare_json(const CompareReport& report);

@@ -51,6 +51,7 @@ class CompareWriter {
   std::string write() {
     write_outcome();
     for (const ComparedBinary* b : different_) write_binary(*b);
+    out_ += compare_facts_text(report_, options_);
     write_noise();
     return std::move(out_);
   }
@@ -58,18 +59,22 @@ class CompareWriter {
  private:
   void write_outcome() {
     const std::string of = counted(report_.binaries.size(), "binary", "binaries");
-    if (different_.empty()) {
+    if (is_same(report_)) {
       out_ += wrapped(paint_(Ink::good, "same: "), fmt::format("no function and no variable differs in {}", of));
     } else {
       std::vector<ImageChange> functions, variables;
+      size_t exports = 0;
+      for (const ComparedBinary& b : report_.binaries) exports += b.exports.size();
       for (const ComparedBinary* b : different_) {
         const diff::ImageDifference& d = b->difference;
         functions.insert(functions.end(), d.functions.begin(), d.functions.end());
         variables.insert(variables.end(), d.variables.begin(), d.variables.end());
       }
-      out_ += wrapped(paint_(Ink::warn, "different: "),
-                      fmt::format("functions: {}; variables: {}; in {} of {}", counts(functions), counts(variables),
-                                  with_thousands(different_.size()), of));
+      std::string text = fmt::format("functions: {}; variables: {}", counts(functions), counts(variables));
+      if (!different_.empty()) text += fmt::format("; in {} of {}", with_thousands(different_.size()), of);
+      if (exports != 0) text += fmt::format("; exported symbols: {}", with_thousands(exports));
+      if (!report_.facts.types.empty()) text += fmt::format("; types: {}", with_thousands(report_.facts.types.size()));
+      out_ += wrapped(paint_(Ink::warn, "different: "), text);
     }
     out_ += fmt::format("\n  before  {}\n  after   {}\n", report_.before, report_.after);
   }
@@ -144,7 +149,8 @@ class CompareWriter {
 }  // namespace
 
 bool is_same(const CompareReport& report) {
-  return std::none_of(report.binaries.begin(), report.binaries.end(), differs);
+  return report.facts.types.empty() && std::none_of(report.binaries.begin(), report.binaries.end(),
+                                                    [](const auto& b) { return differs(b) || !b.exports.empty(); });
 }
 
 std::string compare_text(const CompareReport& report, const CompareTextOptions& options) {

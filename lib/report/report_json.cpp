@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "report/compare_livepatch.h"
 #include "report/compare_report.h"
 #include "report/function_report.h"
 #include "report/livepatch_report.h"
@@ -166,6 +167,19 @@ Json json_of(const diff::ImageChange& change, bool function) {
   }
   if (!change.file.empty()) json["file"] = change.file;
   json["because"] = change.reason.empty() ? Json::array() : Json::array({change.reason});
+  const CarriedAs carried = function ? function_carried(change) : variable_carried(change);
+  json["livepatch"] = {{"carried", name_of(carried.how)}};
+  if (!carried.why.empty()) json["livepatch"]["why"] = carried.why;
+  return json;
+}
+
+Json json_of(const std::vector<diff::Fact>& facts) {
+  Json json = Json::array();
+  const char* kinds[] = {"changed", "new", "removed"};
+  for (const diff::Fact& f : facts) {
+    json.push_back({{"name", f.name}, {"change", kinds[static_cast<size_t>(f.kind)]}});
+    if (!f.detail.empty()) json.back()["because"] = {f.detail};
+  }
   return json;
 }
 
@@ -187,6 +201,8 @@ Json json_of(const ComparedBinary& binary) {
   json["compared"] = {{"functions", binary.difference.compared}, {"data", binary.difference.compared_variables}};
   json["noise"] = Json::object();
   for (const auto& [name, count] : binary.difference.noise) json["noise"][name] = count;
+  json["exports"] = json_of(binary.exports);
+  if (!binary.difference.not_compared.empty()) json["not_compared"] = binary.difference.not_compared;
   return json;
 }
 
@@ -307,10 +323,14 @@ std::string compare_json(const CompareReport& report) {
   json["binaries"] = report.binaries.size();
   json["units"] = Json::array();
   for (const ComparedBinary& b : report.binaries) {
-    const bool same =
-        !b.only_before && !b.only_after && b.difference.functions.empty() && b.difference.variables.empty();
+    const bool same = !b.only_before && !b.only_after && b.difference.functions.empty() &&
+                      b.difference.variables.empty() && b.exports.empty();
     if (!same) json["units"].push_back(json_of(b));
   }
+  json["types"] = json_of(report.facts.types);
+  json["config"] = json_of(report.facts.config);
+  json["compiler"] = json_of(report.facts.compiler);
+  json["not_compared"] = report.facts.not_compared;
   json["timing_ms"] = {{"total", report.total_ms}};
   return dumped(json);
 }

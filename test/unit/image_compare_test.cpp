@@ -118,6 +118,43 @@ TEST_CASE("a variable that nobody uses is a difference when it comes or goes", "
   CHECK(changed(more, kSource).second == Names{"spare"});
 }
 
+TEST_CASE("a function of another name is not one gone and one new", "[compare]") {
+  const Builds builds;
+  const auto a = elf::ElfObject::read(builds.object(kSource, "a"));
+  const auto b =
+      elf::ElfObject::read(builds.object(edited(kSource, "int second(int x)", "int second_one(int x)"), "b"));
+  const auto difference = diff::compare_images(a, b);
+  REQUIRE(names(difference.functions) == Names{"second_one"});
+  CHECK(difference.functions[0].reason == "renamed from second");
+}
+
+TEST_CASE("code that went to memory of another kind is a difference", "[compare]") {
+  const std::string init =
+      edited(kSource, "int third(int x)", "__attribute__((section(\".init.text\"))) int third(int x)");
+  CHECK(changed(kSource, init).first == Names{"third"});
+}
+
+TEST_CASE("a pointer stored into itself is where it is linked", "[compare]") {
+  const std::string list =
+      std::string(kSource) + "struct list { struct list *next; } list; void start(void) { list.next = &list; }";
+  CHECK(changed(list, "\n\n" + list) == std::pair<Names, Names>{});
+}
+
+TEST_CASE("entries of the kernel's tables belong to functions, wherever they are linked", "[compare]") {
+  const std::string source = std::string(kSource) + R"c(
+long key_a = 1, key_b = 2;
+int keyed(int x)
+{
+  asm goto("1: .byte 0x0f,0x1f,0x44,0,0\n.pushsection __jump_table,\"aw\"\n.balign 8\n"
+           ".long 1b - ., %l[out] - .\n.quad key_a - .\n.popsection" : : : : out);
+  return x * 3;
+out:
+  return x;
+})c";
+  CHECK(changed(source, "\n" + source) == std::pair<Names, Names>{});
+  CHECK(changed(source, edited(source, "key_a - .", "key_b - .")).first == Names{"keyed"});
+}
+
 TEST_CASE("what is new or gone is named", "[compare]") {
   const Builds builds;
   const auto a = elf::ElfObject::read(builds.object(kSource, "a"));
@@ -136,6 +173,7 @@ TEST_CASE("the compiler's numbers are no part of a name", "[compare]") {
   CHECK(diff::stable_name("n.3") == "n");
   CHECK(diff::stable_name("__UNIQUE_ID_ddebug123") == "__UNIQUE_ID_ddebug");
   CHECK(diff::stable_name("sha256") == "sha256");
+  CHECK(diff::stable_name("__initcall__kmod_kcmp__341_239_kcmp_init3") == "__initcall__kmod_kcmp_kcmp_init3");
 }
 
 TEST_CASE("builds for different machines, or one linked and one not, are an Error", "[compare]") {

@@ -15,9 +15,12 @@
 
 #include "change_details.h"
 #include "commands.h"
+#include "compare_facts.h"
 #include "compare_function.h"
 #include "compare_sides.h"
 #include "options.h"
+#include "report/compare_filter.h"
+#include "report/compare_livepatch.h"
 #include "report/compare_report.h"
 #include "support/files.h"
 #include "support/progress.h"
@@ -29,10 +32,11 @@ namespace {
 struct CompareOptions {
   std::string before, after;
   std::string json, html;
-  bool all = false, stat = false, why = false;
+  bool all = false, stat = false, why = false, livepatch = false;
   unsigned jobs = 0;
   std::string function;
   SourceTrees sources;
+  report::CompareFilter filter;
 };
 
 std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
@@ -47,17 +51,19 @@ std::vector<report::ComparedBinary> listed(const ComparedSide& before, const Com
 
 /// One that both sides have; the first build may have it by another name.
 void compare_binary(const ComparedSide& before, const std::string& old_name, const ComparedSide& after,
-                    report::ComparedBinary& binary, const CompareOptions& options) {
+                    report::ComparedBinary& binary, BinaryFacts& facts, const CompareOptions& options) {
   const fs::path &a = before.binaries().at(old_name), &b = after.binaries().at(binary.name);
   if (have_equal_bytes(a, b)) return;
-  binary.difference = compare_files(a, b);
+  const BinaryPair pair = read_pair(a, b);
+  binary.difference = compare_pair(pair);
+  facts.add(pair.before, pair.after, binary);
   const std::vector<diff::ImageChange>& functions = binary.difference.functions;
   if ((options.why || !options.html.empty()) && !functions.empty())
     binary.details = change_details(before, old_name, after, binary.name, functions, !options.html.empty());
 }
 
 void compare_all(const ComparedSide& before, const ComparedSide& after, std::vector<report::ComparedBinary>& binaries,
-                 const CompareOptions& options) {
+                 BinaryFacts& facts, const CompareOptions& options) {
   Progress progress("comparing", binaries.size());
   std::atomic<size_t> next{0};
   const auto work = [&] {
@@ -65,7 +71,7 @@ void compare_all(const ComparedSide& before, const ComparedSide& after, std::vec
       throw_if_interrupted();
       report::ComparedBinary& binary = binaries[i];
       progress.advance(binary.name);
-      if (!binary.only_before && !binary.only_after) compare_binary(before, binary.name, after, binary, options);
+      if (!binary.only_before && !binary.only_after) compare_binary(before, binary.name, after, binary, facts, options);
     }
   };
   const unsigned jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
@@ -107,21 +113,30 @@ ExitStatus compare_function(const CommonOptions& common, const CompareOptions& o
 ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   if (!options.function.empty()) return compare_function(common, options);
   const auto start = std::chrono::steady_clock::now();
+  report::check_filter(options.filter);
   const ComparedSide before(options.before), after(options.after);
   check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
         before.is_single() ? options.before : options.after);
   report::CompareReport report{KLP_VERSION, options.before, options.after, {}, 0};
+  auto facts = std::async(std::launch::async, [&] { return read_facts(before, after); });
+  BinaryFacts of_binaries;
   if (before.is_single()) {
     report.binaries = {{after.binaries().begin()->first, false, false, {}, {}}};
-    compare_binary(before, before.binaries().begin()->first, after, report.binaries[0], options);
+    compare_binary(before, before.binaries().begin()->first, after, report.binaries[0], of_binaries, options);
   } else {
     report.binaries = listed(before, after);
-    compare_all(before, after, report.binaries, options);
+    compare_all(before, after, report.binaries, of_binaries, options);
   }
+  report.facts = facts.get();
+  report.facts.compiler = of_binaries.compiler();
+  report::apply_filter(options.filter, report);
   report.total_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
-  if (options.json != "-")
-    fmt::print("{}", report::compare_text(report, {use_color(common, STDOUT_FILENO), options.all, options.stat}));
+  const report::CompareTextOptions text_options{use_color(common, STDOUT_FILENO), options.all, options.stat};
+  if (options.json != "-") {
+    fmt::print("{}", report::compare_text(report, text_options));
+    if (options.livepatch) fmt::print("{}", report::compare_livepatch_text(report, text_options));
+  }
   if (options.json == "-")
     fmt::print("{}", report::compare_json(report));
   else if (!options.json.empty())
@@ -146,6 +161,19 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_option("--html", options->html,
                       "write one page to this file: search, filters, the changed functions side by side");
   command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
+  command->add_flag("--livepatch", options->livepatch,
+                    "tell what a livepatch could carry of it, and what it would take to bring the first build to the "
+                    "second without a reboot");
+  const auto add_classes = [&](const char* name, std::vector<std::string>& classes, const char* text) {
+    command->add_option(name, classes, text)->delimiter(',')->allow_extra_args(false);
+  };
+  add_classes("--only", options->filter.only,
+              "tell these differences only: functions, variables, binaries, exports, types, config, compiler; "
+              "changed, new, removed, moved, renamed");
+  add_classes("--ignore", options->filter.ignore, "do not tell these differences");
+  add_classes("--strict", options->filter.strict,
+              "count this noise as differences: build-information, line-numbers, line-numbers-in-tables, "
+              "moved-to-another-file, per-cpu-addresses");
   command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
   command->add_option("--function", options->function,
                       "one function side by side, with source lines; BINARY:NAME where several have it");

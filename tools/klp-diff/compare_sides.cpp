@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "support/run.h"
 
 namespace klp::tools {
@@ -13,12 +15,14 @@ bool is_image(const std::string& name) {
   return name == "vmlinux" || name.starts_with("vmlinux-");
 }
 
-/// What a directory holds: vmlinux and modules, or, when it has none of them, objects.
-Binaries binaries_in(const fs::path& directory) {
+/// What a directory holds: vmlinux and modules, or, when it has none of them, objects; and its configuration.
+Binaries binaries_in(const fs::path& directory, fs::path* config = nullptr) {
   Binaries images, objects;
+  std::set<fs::path> configs;
   for (const auto& entry : fs::recursive_directory_iterator(directory)) {
     if (!entry.is_regular_file()) continue;
     std::string name = entry.path().filename().string();
+    if (name == ".config" || name.starts_with("config-")) configs.insert(entry.path());
     if (name.ends_with(kPacked)) name.resize(name.size() - kPacked.size());
     if (is_image(name))
       images.emplace("vmlinux", entry.path());
@@ -27,6 +31,7 @@ Binaries binaries_in(const fs::path& directory) {
     else if (name.ends_with(".o") && name == entry.path().filename())
       objects.emplace(entry.path().lexically_relative(directory).string(), entry.path());
   }
+  if (config != nullptr && !configs.empty()) *config = *configs.begin();
   return images.empty() ? objects : images;
 }
 
@@ -34,11 +39,11 @@ Binaries binaries_in(const fs::path& directory) {
 
 ComparedSide::ComparedSide(const std::string& name) {
   if (fs::is_directory(name)) {
-    binaries_ = binaries_in(name);
+    binaries_ = binaries_in(name, &config_);
   } else if (fs::exists(name) && name.ends_with(".deb")) {
     unpacked_.emplace(fs::temp_directory_path(), "unpacked");
     run_checked({"dpkg-deb", "-x", name, unpacked_->path().string()});
-    binaries_ = binaries_in(unpacked_->path());
+    binaries_ = binaries_in(unpacked_->path(), &config_);
   } else if (fs::exists(name)) {
     single_ = true;
     binaries_.emplace(fs::path(name).filename().string(), name);
@@ -59,6 +64,7 @@ void ComparedSide::add_kernel(const std::string& name) {
   binaries_ = kernel.boot_modules.empty() ? debug_files_ : binaries_in(kernel.boot_modules);
   binaries_["vmlinux"] = debug_files_["vmlinux"] = kernel.vmlinux;
   source_ = kernel.source;
+  config_ = kernel.config;
 }
 
 void ComparedSide::check_with_hint(const std::string& name) const {
@@ -83,10 +89,18 @@ elf::ElfObject read_binary(const fs::path& path) {
   return object.type() == 1 ? elf::ElfObject::read(path, Want::allocated) : std::move(object);
 }
 
-diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
+BinaryPair read_pair(const fs::path& before, const fs::path& after) {
   const bool units = before.extension() == ".o" && after.extension() == ".o";
-  if (units) return diff::compare_units(elf::ElfObject::read(before), elf::ElfObject::read(after));
-  return diff::compare_images(read_binary(before), read_binary(after));
+  if (units) return {elf::ElfObject::read(before), elf::ElfObject::read(after), true};
+  return {read_binary(before), read_binary(after), false};
+}
+
+diff::ImageDifference compare_pair(const BinaryPair& pair) {
+  return pair.units ? diff::compare_units(pair.before, pair.after) : diff::compare_images(pair.before, pair.after);
+}
+
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
+  return compare_pair(read_pair(before, after));
 }
 
 bool have_equal_bytes(const fs::path& before, const fs::path& after) {

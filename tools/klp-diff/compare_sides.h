@@ -30,20 +30,29 @@ class ComparedSide {
   /// A fetched kernel's source tree; empty otherwise.
   const fs::path& source() const { return source_; }
 
+  /// A fetched kernel's configuration, or the first .config or config-RELEASE of a directory or package; may be empty.
+  const fs::path& config() const { return config_; }
+
  private:
   void add_kernel(const std::string& name);
   void check_with_hint(const std::string& name) const;
 
   std::optional<TempDir> unpacked_;
   Binaries binaries_, debug_files_;
-  fs::path source_;
+  fs::path source_, config_;
   bool single_ = false;
 };
 
 /// Reads what a comparison of code needs, also of a compressed module.
 elf::ElfObject read_binary(const fs::path& path);
 
-/// Objects that are no modules are compared as `build` compares them.
+/// Two files to be compared. Objects that are no modules are compared as `build` compares them.
+struct BinaryPair {
+  elf::ElfObject before, after;
+  bool units = false;  ///< such objects
+};
+BinaryPair read_pair(const fs::path& before, const fs::path& after);
+diff::ImageDifference compare_pair(const BinaryPair& pair);
 diff::ImageDifference compare_files(const fs::path& before, const fs::path& after);
 
 bool have_equal_bytes(const fs::path& before, const fs::path& after);

@@ -49,6 +49,70 @@ expect_status 0 "$klp_diff" compare "$loop" "$work/copy.ko"
 expect_status 1 "$klp_diff" compare "$loop" "$null_blk" --stat
 expect_output ' new, [0-9]+ removed'
 
+say "filters, and noise that counts"
+unit warned 's/return x \+ 1;/{ static int told; if (x == 7 \&\& !told) { told = 1; printk("told %d", x); } return x + 1; }/'
+expect_status 0 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --ignore functions,variables
+expect_status 1 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --only variables
+expect_output '^different: functions: none; variables: 1 changed;'
+expect_status 0 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --only new --only removed
+expect_status 1 "$klp_diff" compare "$work/before/unit.o" "$work/warned/unit.o" --only new
+expect_output '^different: functions: none; variables: 1 new;'
+expect_status 2 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --ignore function
+expect_output '--ignore function: there is no such class'
+expect_output 'hint: known are functions, variables, binaries'
+expect_status 2 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --strict lines
+expect_output 'hint: known are build-information, line-numbers'
+mkdir -p "$work/l1" "$work/l2"
+echo 'extern void told(const char *, int); void f(void) { told(__FILE__, __LINE__); }' >"$work/l1/l.c"
+sed '1s/^/\n\n/' "$work/l1/l.c" >"$work/l2/l.c"
+for d in l1 l2; do (cd "$work/$d" && gcc -c -O2 -g -ffunction-sections l.c); done
+expect_status 0 "$klp_diff" compare "$work/l1/l.o" "$work/l2/l.o"
+expect_output 'not counted as differences: line numbers 1'
+expect_status 1 "$klp_diff" compare "$work/l1/l.o" "$work/l2/l.o" --strict line-numbers
+expect_output 'changed f .*line numbers'
+
+say "types, the configuration, the compiler, exported symbols"
+struct() { # NAME MEMBERS
+  mkdir -p "$work/$1"
+  echo "struct s { $2 }; int g(struct s *s) { return s->a; }" >"$work/$1/t.c"
+  (cd "$work/$1" && gcc -c -O2 -g -ffunction-sections t.c)
+}
+struct t1 'int a; int b;'
+struct t2 'int a; int b; long c;'
+expect_status 1 "$klp_diff" compare "$work/t1/t.o" "$work/t2/t.o"
+expect_output ' types: 1 changed'
+expect_output 'changed struct s .*16 bytes instead of 8; new member c'
+printf 'CONFIG_SMP=y\nCONFIG_NR_CPUS=64\n' >"$work/t1/.config"
+printf 'CONFIG_NR_CPUS=128\nCONFIG_NEW=y\n' >"$work/t2/.config"
+expect_status 0 "$klp_diff" compare "$work/t1" "$work/t2" --only config
+expect_output ' configuration: 1 changed, 1 new, 1 removed'
+expect_output 'changed CONFIG_NR_CPUS +128 instead of 64'
+expect_output ' not compared: types'
+objcopy --update-section .comment=<(printf 'GCC: other\0') "$work/t1/t.o" "$work/other.o"
+expect_status 0 "$klp_diff" compare "$work/t1/t.o" "$work/other.o"
+expect_output ' compiler: 1 changed'
+
+say "what a livepatch could carry"
+traced() { # NAME SED-SCRIPT
+  mkdir -p "$work/$1"
+  sed -E "$2" >"$work/$1/traced.c" <<'C'
+#define notrace __attribute__((no_instrument_function))
+int value = 1;
+notrace __attribute__((noipa)) static int leaf(int x) { return x + 1; }
+int root(int x) { return leaf(x) + value; }
+__attribute__((section(".init.text"))) int boot(int x) { return x * 3; }
+C
+  (cd "$work/$1" && gcc -c -O2 -pg -mfentry -mrecord-mcount -fno-pic -mcmodel=kernel traced.c -o traced.o &&
+    ld -r traced.o -o traced.ko)
+}
+traced a1 ''
+traced a2 's/x \+ 1/x + 2/; s/x \* 3/x * 5/; s/value = 1/value = 2/; s/\+ value/- value/'
+expect_status 1 "$klp_diff" compare "$work/a1/traced.ko" "$work/a2/traced.ko" --livepatch
+expect_output 'functions: 1 patched, 1 lifted, 1 inert'
+expect_output 'variables: 1 refused'
+expect_output 'lifted +leaf .*called by root'
+expect_output 'the whole of it needs a reboot'
+
 say "wrong input"
 : >"$work/empty.o"
 mkdir "$work/nothing"
