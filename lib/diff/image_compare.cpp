@@ -346,6 +346,20 @@ class ImageComparison {
   ImageDifference result_;
 };
 
+/// Code that no symbol covers would pass for equal.
+void check_symbols(const elf::ElfObject& image) {
+  const auto& sections = image.sections();
+  const bool has_code = std::any_of(sections.begin(), sections.end(),
+                                    [](const elf::Section& s) { return s.is_exec() && s.has_data() && s.size != 0; });
+  const auto& symbols = image.symbols();
+  const bool has_symbols = std::any_of(symbols.begin(), symbols.end(), [](const elf::Symbol& s) {
+    return s.is_defined() && s.section->is_exec() && s.size != 0;
+  });
+  if (has_code && !has_symbols)
+    throw Error(fmt::format("{} is stripped: it has no symbols of its functions", image.name()),
+                "give the unstripped file (of a -dbg package), or its System.map with --symbols-a or --symbols-b");
+}
+
 }  // namespace
 
 void sort_by_weight(std::vector<ImageChange>& changes) {
@@ -364,6 +378,8 @@ ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObjec
   check_machines(before, after);
   check((before.type() == 1) == (after.type() == 1), "one of {} and {} is linked, the other is not", before.name(),
         after.name());
+  check_symbols(before);
+  check_symbols(after);
   auto other = std::async(std::launch::async, [&] { return std::make_unique<Side>(before); });
   const Side b(after);
   const std::unique_ptr<Side> a = other.get();

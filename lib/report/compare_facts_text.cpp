@@ -57,6 +57,9 @@ std::string compare_facts_text(const CompareReport& report, const CompareTextOpt
   write(out, "types", report.facts.types, options);
   write(out, "configuration", report.facts.config, options);
   write(out, "compiler", report.facts.compiler, options);
+  for (const ComparedBinary& b : report.binaries) {
+    for (const std::string& what : b.difference.not_compared) out += "\n" + wrapped("not compared: ", what);
+  }
   for (const std::string& what : report.facts.not_compared) out += "\n" + wrapped("not compared: ", what);
   return out;
 }

@@ -2,8 +2,10 @@
 
 #include <cstring>
 
+#include "diff/build_facts.h"
 #include "diff/emit.h"
 #include "diff/engine.h"
+#include "diff/image_compare.h"
 #include "elf/klp_finalize.h"
 #include "elf/livepatch_content.h"
 #include "support/error.h"
@@ -85,6 +87,26 @@ std::string run_extract(const Bytes& original, const Bytes& patched) {
     const auto b = elf::ElfObject::parse("patched.o", patched);
     return extract(a, b);
   });
+}
+
+std::string run_compare(const Bytes& before, const Bytes& after) {
+  const std::string images = outcome_of([&]() -> std::string {
+    const auto a = elf::ElfObject::parse("before", before, elf::ElfObject::Want::allocated);
+    const auto b = elf::ElfObject::parse("after", after, elf::ElfObject::Want::allocated);
+    diff::compare_images(a, b);
+    diff::compare_exports(a, b);
+    diff::compiler_of(a);
+    return "ok";
+  });
+  const std::string units = outcome_of([&]() -> std::string {
+    const auto a = elf::ElfObject::parse("before.o", before);
+    const auto b = elf::ElfObject::parse("after.o", after);
+    if (a.type() != 1 || b.type() != 1) return "ok";
+    diff::compare_units(a, b);
+    diff::compare_types(elf::TypeTable::from_dwarf(a), elf::TypeTable::from_dwarf(b));
+    return "ok";
+  });
+  return images == "ok" ? units : images;
 }
 
 std::string run_module(const Bytes& module) {

@@ -19,6 +19,10 @@ std::string run_parse(const Bytes& object);
 /// was written must be readable. Returns "unchanged", "refused" and the reasons, "ok" or the Error's text.
 std::string run_extract(const Bytes& original, const Bytes& patched);
 
+/// Both through `klp-diff compare`: as objects of one unit, as modules, or as linked images, with what it tells beside
+/// code. Returns "ok" or the Error's text.
+std::string run_compare(const Bytes& before, const Bytes& after);
+
 /// A livepatch module: read as `inspect` does, and finalised as `build` does. Returns "ok" or the Error's text.
 std::string run_module(const Bytes& module);
 

@@ -21,6 +21,7 @@
 #include "mutate.h"
 #include "seeds.h"
 #include "support/files.h"
+#include "support/run.h"
 
 namespace klp::test {
 namespace {
@@ -108,6 +109,18 @@ void run_mutation(uint64_t series, uint64_t number, const std::vector<Seed>& see
   tally.add({what, original, patched}, [&] { return run_extract(original, patched); });
 }
 
+/// The object alone at an address of the kernel, what it lacks being nowhere.
+Bytes linked(const Bytes& object) {
+  const TempDir work(fs::temp_directory_path(), "klp-robust-linked");
+  const fs::path input = work.path() / "object.o", output = work.path() / "image";
+  write_file_atomically(input, {reinterpret_cast<const char*>(object.data()), object.size()});
+  run_checked({"ld", "-o", output.string(), "-Ttext-segment=0xffffffff81000000", "-e", "0",
+               "--unresolved-symbols=ignore-all", "-z", "noseparate-code", input.string()});
+  const std::string text = read_file(output);
+  const auto* data = reinterpret_cast<const std::byte*>(text.data());
+  return {data, data + text.size()};
+}
+
 }  // namespace
 
 TEST_CASE("the seeds themselves are good") {
@@ -167,6 +180,28 @@ TEST_CASE("mutated objects") {
   rusage use{};
   getrusage(RUSAGE_SELF, &use);
   CHECK(use.ru_maxrss < 512 * 1024);
+}
+
+// Linked ones as well: their code is decoded at addresses that the file only claims.
+TEST_CASE("mutated binaries compared") {
+  const uint64_t series = number_from("KLP_ROBUST_SEED", 20261122);
+  const uint64_t count = number_from("KLP_ROBUST_COUNT", std::getenv("KLP_TEST_ALL") != nullptr ? 20'000 : 1'000);
+  const uint64_t only = number_from("KLP_ROBUST_ONLY", UINT64_MAX);
+  std::vector<Seed> seeds = object_seeds();
+  for (size_t i = 0, objects = seeds.size(); i < objects; ++i)
+    seeds.push_back({seeds[i].name + " linked", linked(seeds[i].original), linked(seeds[i].patched)});
+  Tally tally;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (only != UINT64_MAX && only != i) continue;
+    Random random(series * 1'000'003 + i);
+    const Seed& seed = seeds[random.below(seeds.size())];
+    const Mutation m = mutate(seed.patched, random);
+    const Bytes& before = random.below(2) == 0 ? seed.original : m.bytes;
+    const std::string what = fmt::format("comparison {} (KLP_ROBUST_SEED={}) of {}: {}", i, series, seed.name, m.what);
+    tally.add({what, before, m.bytes}, [&] { return run_compare(before, m.bytes); });
+  }
+  tally.print("compared");
+  if (only == UINT64_MAX) CHECK(tally.count("ok") > count / 10);
 }
 
 TEST_CASE("the fuzzer's corpus") {

@@ -31,6 +31,7 @@ namespace {
 
 struct CompareOptions {
   std::string before, after;
+  std::string symbols_before, symbols_after;
   std::string json, html;
   bool all = false, stat = false, why = false, livepatch = false;
   unsigned jobs = 0;
@@ -93,7 +94,7 @@ size_t text_width() {
 }
 
 ExitStatus compare_function(const CommonOptions& common, const CompareOptions& options) {
-  const ComparedSide before(options.before), after(options.after);
+  const ComparedSide before(options.before, options.symbols_before), after(options.after, options.symbols_after);
   check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
         before.is_single() ? options.before : options.after);
   report::FunctionReport report = look_at_function(before, after, {options.function, options.sources, options.all});
@@ -114,7 +115,7 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   if (!options.function.empty()) return compare_function(common, options);
   const auto start = std::chrono::steady_clock::now();
   report::check_filter(options.filter);
-  const ComparedSide before(options.before), after(options.after);
+  const ComparedSide before(options.before, options.symbols_before), after(options.after, options.symbols_after);
   check(before.is_single() == after.is_single(), "{} is one file, the other side is not",
         before.is_single() ? options.before : options.after);
   report::CompareReport report{KLP_VERSION, options.before, options.after, {}, 0};
@@ -180,6 +181,9 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_option("--source-a", options->sources.before,
                       "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)");
   command->add_option("--source-b", options->sources.after, "source tree of the second build");
+  command->add_option("--symbols-a", options->symbols_before,
+                      "System.map, or a copy of /proc/kallsyms, of the first build's vmlinux if that is stripped");
+  command->add_option("--symbols-b", options->symbols_after, "the same for the second build");
   command->callback([&common, &status, options] { status = compare(common, *options); });
 }
 

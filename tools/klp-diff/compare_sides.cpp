@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "elf/symbols_from_map.h"
 #include "support/run.h"
 
 namespace klp::tools {
@@ -37,7 +38,7 @@ Binaries binaries_in(const fs::path& directory, fs::path* config = nullptr) {
 
 }  // namespace
 
-ComparedSide::ComparedSide(const std::string& name) {
+ComparedSide::ComparedSide(const std::string& name, const fs::path& symbols) {
   if (fs::is_directory(name)) {
     binaries_ = binaries_in(name, &config_);
   } else if (fs::exists(name) && name.ends_with(".deb")) {
@@ -54,6 +55,19 @@ ComparedSide::ComparedSide(const std::string& name) {
                 "give two files, directories, .deb packages or kernels (klp-diff kernel list)");
   }
   check_with_hint(name);
+  if (!symbols.empty()) add_symbols(symbols);
+}
+
+/// A copy of the image with a symbol table takes its place.
+void ComparedSide::add_symbols(const fs::path& symbols) {
+  const auto image = single_ ? binaries_.begin() : binaries_.find("vmlinux");
+  check(image != binaries_.end(), "symbols of {} are given, but there is no vmlinux", symbols.string());
+  const std::string bytes = read_file(image->second);
+  const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
+  const auto result = elf::with_symbols_from({data, bytes.size()}, read_file(symbols), image->second);
+  with_symbols_.emplace(fs::temp_directory_path(), "with-symbols");
+  image->second = with_symbols_->path() / image->second.filename();
+  write_file_atomically(image->second, {reinterpret_cast<const char*>(result.data()), result.size()});
 }
 
 void ComparedSide::add_kernel(const std::string& name) {

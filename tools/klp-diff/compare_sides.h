@@ -18,8 +18,9 @@ using Binaries = std::map<std::string, fs::path>;
 /// A file, a directory, a package, or a fetched kernel.
 class ComparedSide {
  public:
-  /// Error when there is no such thing, or no binary in it.
-  explicit ComparedSide(const std::string& name);
+  /// Error when there is no such thing, or no binary in it. `symbols`: a System.map, or a copy of /proc/kallsyms, for a
+  /// single image or the vmlinux of a directory, which has none of its own; may be empty.
+  explicit ComparedSide(const std::string& name, const fs::path& symbols = {});
 
   const Binaries& binaries() const { return binaries_; }
   bool is_single() const { return single_; }
@@ -35,9 +36,10 @@ class ComparedSide {
 
  private:
   void add_kernel(const std::string& name);
+  void add_symbols(const fs::path& symbols);
   void check_with_hint(const std::string& name) const;
 
-  std::optional<TempDir> unpacked_;
+  std::optional<TempDir> unpacked_, with_symbols_;
   Binaries binaries_, debug_files_;
   fs::path source_, config_;
   bool single_ = false;

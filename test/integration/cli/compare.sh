@@ -129,4 +129,30 @@ expect_output 'for different architectures'
 expect_status 4 "$klp_diff" compare "$work/before/unit.o" "$work/after"
 expect_output 'is one file, the other side is not'
 expect_status 2 "$klp_diff" compare "$work/before/unit.o"
+for side in before after; do
+  echo 'int printk(const char *text, ...) { return text[0]; }' | gcc -x c -O2 -fno-pic -mcmodel=kernel -c -o "$work/printk.o" -
+  ld -o "$work/$side/vmlinux" -Ttext-segment=0xffffffff81000000 -e 0 "$work/$side/unit.o" "$work/printk.o"
+  nm -n "$work/$side/vmlinux" >"$work/$side.map"
+  strip -o "$work/$side.stripped" "$work/$side/vmlinux"
+done
+expect_status 4 "$klp_diff" compare "$work/before.stripped" "$work/after.stripped"
+expect_output 'is stripped: it has no symbols'
+expect_output 'hint: give the unstripped file .*System.map with --symbols-a'
+expect_status 1 "$klp_diff" compare "$work/before.stripped" "$work/after.stripped" --symbols-a "$work/before.map" --symbols-b "$work/after.map"
+expect_output 'functions: 1 changed; variables: 1 changed;'
+expect_output 'changed small '
+sed 's/^[0-9a-f]*/0000000000000000/' "$work/before.map" >"$work/zero.map"
+expect_status 4 "$klp_diff" compare "$work/before.stripped" "$work/after.stripped" --symbols-a "$work/zero.map"
+expect_output 'are 0: read kallsyms as root'
+rm -r "$work"/before/vmlinux "$work"/after/vmlinux
+
+say "debug information that cannot be read does not end the comparison of code"
+for side in before after; do
+  objcopy -O binary --only-section=.debug_info --set-section-flags .debug_info=alloc "$work/$side/unit.o" "$work/info"
+  head -c "$(stat -c %s "$work/info")" /dev/zero | tr '\0' '\377' >"$work/info.bad"
+  objcopy --update-section .debug_info="$work/info.bad" "$work/$side/unit.o" "$work/$side-broken.o"
+done
+expect_status 1 "$klp_diff" compare "$work/before-broken.o" "$work/after-broken.o"
+expect_output 'changed small '
+expect_output 'not compared: types: '
 expect_nothing_left
