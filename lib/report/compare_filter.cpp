@@ -105,8 +105,9 @@ const Names& difference_classes() {
 }
 
 const Names& noise_classes() {
-  static const Names names = {"build-information", "line-numbers", "line-numbers-in-tables", "moved-to-another-file",
-                              "per-cpu-addresses"};
+  static const Names names = {as_option("build information"), as_option("line numbers"),
+                              as_option("line numbers in tables"), as_option("moved to another file"),
+                              as_option("per-cpu addresses")};
   return names;
 }
 

@@ -129,7 +129,7 @@ CarriedAs variable_carried(const ImageChange& c) {
   if (is_boot_only(c.area)) return {Carried::inert, "boot-time data"};
   if (c.area == "__dyndbg") return {Carried::with, ""};
   if (c.area == ".rodata")
-    return {Carried::unknown, "read-only: functions that only read it carry a copy, if nobody compares its address"};
+    return {Carried::unknown, "constant: functions that only read it carry a copy, if nobody compares its address"};
   if (c.area.empty()) return {Carried::unknown, "the build does not tell what memory it is in"};
   return {Carried::refused, "the running kernel's variable is not replaced (changed-data)"};
 }

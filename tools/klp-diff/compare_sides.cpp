@@ -65,7 +65,7 @@ void ComparedSide::add_symbols(const fs::path& symbols) {
   const std::string bytes = read_file(image->second);
   const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
   const auto result = elf::with_symbols_from({data, bytes.size()}, read_file(symbols), image->second);
-  with_symbols_.emplace(fs::temp_directory_path(), "with-symbols");
+  with_symbols_.emplace(fs::temp_directory_path(), "symbols");
   image->second = with_symbols_->path() / image->second.filename();
   write_file_atomically(image->second, {reinterpret_cast<const char*>(result.data()), result.size()});
 }
