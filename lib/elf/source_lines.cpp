@@ -37,6 +37,7 @@ std::string_view without_directory(std::string_view path, std::string_view direc
 }  // namespace
 
 struct SourceLines::State {
+  State() = default;
   explicit State(const ElfObject& binary) {
     if (binary.type() == kRelocatable)
       read_all(binary);
@@ -132,6 +133,7 @@ struct SourceLines::State {
 };
 
 SourceLines::SourceLines(const ElfObject& binary) : state_(std::make_unique<State>(binary)) {}
+SourceLines::SourceLines() : state_(std::make_unique<State>()) {}
 SourceLines::~SourceLines() = default;
 SourceLines::SourceLines(SourceLines&&) noexcept = default;
 

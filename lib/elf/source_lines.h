@@ -23,6 +23,7 @@ class SourceLines {
   /// `binary` is vmlinux, a module or an object with its debug information. A module or object must have been read with
   /// all relocations. Without any (readable) debug information nothing is known. Need not outlive it.
   explicit SourceLines(const ElfObject& binary);
+  SourceLines();  ///< nothing is known
   ~SourceLines();
   SourceLines(SourceLines&&) noexcept;
 

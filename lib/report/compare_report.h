@@ -24,6 +24,7 @@ struct ComparedBinary {
   diff::ImageDifference difference;   ///< when both sides have it
   std::vector<ChangeDetail> details;  ///< of difference.functions, in their order; empty: nobody asked
   std::vector<diff::Fact> exports{};
+  bool without_lines = false;  ///< of functions: they were asked for, and one side's debug information cannot be read
 };
 
 /// What differs beside functions, variables and exported symbols.

@@ -89,6 +89,8 @@ class CompareWriter {
     out_ += fmt::format("\n{}: functions: {} of {}; variables: {} of {}\n", name, counts(d.functions),
                         with_thousands(d.compared), counts(d.variables), with_thousands(d.compared_variables));
     if (options_.stat) return;
+    if (binary.without_lines)
+      out_ += "  source lines are not known: a build has no debug information that can be read\n";
     write_changes(d.functions, binary.details, "functions");
     write_changes(d.variables, {}, "variables");
   }

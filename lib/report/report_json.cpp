@@ -196,6 +196,7 @@ Json json_of(const ComparedBinary& binary) {
     json["functions"].push_back(json_of(binary.difference.functions[i], true));
     if (i < binary.details.size()) json["functions"].back()["why"] = json_of(binary.details[i].origin);
   }
+  if (binary.without_lines) json["source_lines"] = false;
   json["data"] = Json::array();
   for (const auto& change : binary.difference.variables) json["data"].push_back(json_of(change, false));
   json["compared"] = {{"functions", binary.difference.compared}, {"data", binary.difference.compared_variables}};

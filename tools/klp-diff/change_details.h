@@ -2,16 +2,14 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "code_view.h"
 #include "report/compare_report.h"
 
 namespace klp::tools {
 
-/// For each of `functions`, in their order. `old_binary` and `binary` are the names on either side.
-std::vector<report::ChangeDetail> change_details(const ComparedSide& before, const std::string& old_binary,
-                                                 const ComparedSide& after, const std::string& binary,
-                                                 const std::vector<diff::ImageChange>& functions, bool with_code);
+/// Fills `binary.details`. `old_name` is its name on the first side.
+void add_details(const ComparedSide& before, const std::string& old_name, const ComparedSide& after,
+                 report::ComparedBinary& binary, bool with_code);
 
 }  // namespace klp::tools

@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "kernel/definitions.h"
-#include "support/log.h"
 #include "support/run.h"
 
 namespace klp::tools {
@@ -171,10 +170,15 @@ class SourceDiff {
 
 elf::SourceLines read_lines(const ComparedSide& side, const std::string& binary) {
   using Want = elf::ElfObject::Want;
-  const fs::path file = side.debug_file(binary);
-  elf::ElfObject object = elf::ElfObject::read(file, Want::symbols_only);
-  if (object.type() == 1) object = elf::ElfObject::read(file);
-  return elf::SourceLines(object);
+  try {
+    const fs::path file = side.debug_file(binary);
+    elf::ElfObject object = elf::ElfObject::read(file, Want::symbols_only);
+    if (object.type() == 1) object = elf::ElfObject::read(file);
+    return elf::SourceLines(object);
+  } catch (const Error& error) {
+    if (error.status() == ExitStatus::interrupted) throw;
+    return {};  // the code has been read; it is shown without lines
+  }
 }
 
 report::SourceText source_text(const std::vector<diff::CodePart>& parts, bool after, const fs::path& tree) {

@@ -43,43 +43,43 @@ struct CompareOptions {
 std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
   std::vector<report::ComparedBinary> result;
   for (const auto& [name, path] : before.binaries())
-    result.push_back({name, after.binaries().count(name) == 0, false, {}, {}});
+    result.push_back({name, after.binaries().count(name) == 0, false, {}, {}, false});
   for (const auto& [name, path] : after.binaries()) {
-    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}, {}});
+    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}, {}, false});
   }
   return result;
 }
 
-/// One that both sides have; the first build may have it by another name.
-void compare_binary(const ComparedSide& before, const std::string& old_name, const ComparedSide& after,
-                    report::ComparedBinary& binary, BinaryFacts& facts, const CompareOptions& options) {
-  const fs::path &a = before.binaries().at(old_name), &b = after.binaries().at(binary.name);
+void compare_binary(const fs::path& a, const fs::path& b, report::ComparedBinary& binary, BinaryFacts& facts) {
   if (have_equal_bytes(a, b)) return;
   const BinaryPair pair = read_pair(a, b);
   binary.difference = compare_pair(pair);
   facts.add(pair.before, pair.after, binary);
-  const std::vector<diff::ImageChange>& functions = binary.difference.functions;
-  if ((options.why || !options.html.empty()) && !functions.empty())
-    binary.details = change_details(before, old_name, after, binary.name, functions, !options.html.empty());
 }
 
-void compare_all(const ComparedSide& before, const ComparedSide& after, std::vector<report::ComparedBinary>& binaries,
-                 BinaryFacts& facts, const CompareOptions& options) {
-  Progress progress("comparing", binaries.size());
+/// Binaries that both sides have, several at a time.
+template <typename Look>
+void for_each_common(std::vector<report::ComparedBinary>& binaries, std::string_view what, unsigned jobs, Look look) {
+  Progress progress(std::string(what), binaries.size());
   std::atomic<size_t> next{0};
   const auto work = [&] {
     for (size_t i = next++; i < binaries.size(); i = next++) {
       throw_if_interrupted();
       report::ComparedBinary& binary = binaries[i];
       progress.advance(binary.name);
-      if (!binary.only_before && !binary.only_after) compare_binary(before, binary.name, after, binary, facts, options);
+      if (!binary.only_before && !binary.only_after) look(binary);
     }
   };
-  const unsigned jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
+  if (jobs == 0) jobs = std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::future<void>> workers;
   for (unsigned n = 0; n < std::min<size_t>(jobs, binaries.size()); ++n)
     workers.push_back(std::async(std::launch::async, work));
   for (auto& worker : workers) worker.get();
+}
+
+/// A single file may have another name on the first side.
+std::string old_name(const ComparedSide& before, const report::ComparedBinary& binary) {
+  return before.is_single() ? before.binaries().begin()->first : binary.name;
 }
 
 /// Of the terminal, or as the environment says.
@@ -121,16 +121,23 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   report::CompareReport report{KLP_VERSION, options.before, options.after, {}, 0};
   auto facts = std::async(std::launch::async, [&] { return read_facts(before, after); });
   BinaryFacts of_binaries;
-  if (before.is_single()) {
+  if (before.is_single())
     report.binaries = {{after.binaries().begin()->first, false, false, {}, {}}};
-    compare_binary(before, before.binaries().begin()->first, after, report.binaries[0], of_binaries, options);
-  } else {
+  else
     report.binaries = listed(before, after);
-    compare_all(before, after, report.binaries, of_binaries, options);
-  }
+  for_each_common(report.binaries, "comparing", options.jobs, [&](report::ComparedBinary& binary) {
+    compare_binary(before.binaries().at(old_name(before, binary)), after.binaries().at(binary.name), binary,
+                   of_binaries);
+  });
   report.facts = facts.get();
   report.facts.compiler = of_binaries.compiler();
   report::apply_filter(options.filter, report);
+  const bool with_code = !options.html.empty();
+  if (options.why || with_code) {
+    for_each_common(report.binaries, "looking closer", options.jobs, [&](report::ComparedBinary& binary) {
+      if (!binary.difference.functions.empty()) add_details(before, old_name(before, binary), after, binary, with_code);
+    });
+  }
   report.total_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
   const report::CompareTextOptions text_options{use_color(common, STDOUT_FILENO), options.all, options.stat};
@@ -157,10 +164,11 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_option("before", options->before, what)->required();
   command->add_option("after", options->after, "the other one, of the same kind")->required();
   command->add_flag("--all", options->all, "list every function and variable that differs");
-  command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
-  command->add_flag("--why", options->why, "which source lines each function's changes come from (debug information)");
-  command->add_option("--html", options->html,
-                      "write one page to this file: search, filters, the changed functions side by side");
+  CLI::Option* stat = command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
+  CLI::Option* why = command->add_flag("--why", options->why,
+                                       "which source lines each function's changes come from (debug information)");
+  CLI::Option* html = command->add_option(
+      "--html", options->html, "write one page to this file: search, filters, the changed functions side by side");
   command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
   command->add_flag("--livepatch", options->livepatch,
                     "tell what a livepatch could carry of it, and what it would take to bring the first build to the "
@@ -176,11 +184,18 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
               "count this noise as differences: build-information, line-numbers, line-numbers-in-tables, "
               "moved-to-another-file, per-cpu-addresses");
   command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
-  command->add_option("--function", options->function,
-                      "one function side by side, with source lines; BINARY:NAME where several have it");
-  command->add_option("--source-a", options->sources.before,
-                      "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)");
-  command->add_option("--source-b", options->sources.after, "source tree of the second build");
+  CLI::Option* function =
+      command->add_option("--function", options->function,
+                          "one function side by side, with source lines; BINARY:NAME where several have it");
+  function->excludes(stat)->excludes(why)->excludes(html);
+  command
+      ->add_option("--source-a", options->sources.before,
+                   "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)")
+      ->needs(function)
+      ->check(CLI::ExistingDirectory);
+  command->add_option("--source-b", options->sources.after, "source tree of the second build")
+      ->needs(function)
+      ->check(CLI::ExistingDirectory);
   command->add_option("--symbols-a", options->symbols_before,
                       "System.map, or a copy of /proc/kallsyms, of the first build's vmlinux if that is stripped");
   command->add_option("--symbols-b", options->symbols_after, "the same for the second build");

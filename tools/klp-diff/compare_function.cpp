@@ -192,7 +192,8 @@ report::FunctionReport look_at_function(const ComparedSide& before, const Compar
   result.origin = diff::origin_of(full);
   for (const auto& [has_lines, side] : {std::pair(a.has_lines(), "first"), std::pair(b.has_lines(), "second")}) {
     if (!has_lines)
-      result.notes.push_back(fmt::format("the {} build has no debug information, so source lines are not known", side));
+      result.notes.push_back(
+          fmt::format("the {} build has no debug information that can be read: source lines are not known", side));
   }
   const SourceTrees trees{question.sources.before.empty() ? before.source() : question.sources.before,
                           question.sources.after.empty() ? after.source() : question.sources.after};

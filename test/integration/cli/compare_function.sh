@@ -87,7 +87,9 @@ say "directories: a static function; no debug information on one side"
 expect_status 1 "$klp_diff" compare "$work/before" "$work/after" --function unit.o:hidden
 expect_output 'hidden \(unit\.c\), '
 expect_status 1 "$klp_diff" compare "$a" "$work/plain/unit.o" --function small
-expect_output 'note: the second build has no debug information'
+expect_output 'note: the second build has no debug information that can be read'
+expect_status 1 "$klp_diff" compare "$a" "$work/plain/unit.o" --why
+expect_output 'source lines are not known: a build has no debug information'
 
 say "names that are unknown, or that several binaries have"
 expect_status 4 "$klp_diff" compare "$a" "$b" --function largo
