@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -70,7 +71,9 @@ std::string shown_target(const FormItem& item, const std::vector<FormItem>& item
 /// One side of a part.
 class PartSide {
  public:
-  PartSide(const CodeSource& source, const ImageFunction* function) : source_(source), function_(function) {
+  /// `partner` is the name of the function's .cold part, or of the function that this is the .cold part of.
+  PartSide(const CodeSource& source, const ImageFunction* function, std::string partner)
+      : source_(source), function_(function), partner_(std::move(partner)) {
     if (function == nullptr) return;
     items = source.form.form(*function, source.disassembler);
     const elf::Symbol& symbol = *function->symbol;
@@ -83,9 +86,30 @@ class PartSide {
     return {item.offset, text(item), std::string(row.file), row.line};
   }
 
-  /// For alignment: without the place that a branch inside the function goes to.
+  /// For alignment: without the place that a branch inside the function, or to its other part, goes to.
   std::string key(size_t n) const {
-    return is_inner(items[n]) ? items[n].text.substr(0, items[n].before_target) + " @" : items[n].text;
+    const FormItem& item = items[n];
+    if (is_inner(item)) return item.text.substr(0, item.before_target) + " @";
+    return partner_target(n) ? item.text.substr(0, item.before_target) + " @@" : item.text;
+  }
+
+  /// Where in the other part a branch goes: offset.
+  std::optional<uint64_t> partner_target(size_t n) const {
+    const FormItem& item = items[n];
+    if (partner_.empty() || item.before_target == std::string::npos || !is_branch(item)) return std::nullopt;
+    std::string_view target = item.target();
+    if (!target.starts_with(partner_)) return std::nullopt;
+    target.remove_prefix(partner_.size());
+    if (target.empty()) return 0;
+    return target.starts_with("+0x") ? std::optional(std::stoull(std::string(target.substr(3)), nullptr, 16))
+                                     : std::nullopt;
+  }
+
+  /// The number of the instruction at or behind an offset.
+  size_t number_at(uint64_t offset) const {
+    const auto found = std::lower_bound(items.begin(), items.end(), offset,
+                                        [](const FormItem& item, uint64_t v) { return item.offset < v; });
+    return static_cast<size_t>(found - items.begin());
   }
 
   std::string mnemonic(size_t n) const {
@@ -115,6 +139,7 @@ class PartSide {
 
   const CodeSource& source_;
   const ImageFunction* function_;
+  std::string partner_;
   std::vector<elf::SourceRow> rows_;
 };
 
@@ -134,7 +159,20 @@ class Alignment {
       j = to_j + 1;
     }
     add_unequal(i, x.size(), j, y.size());
+    rank_rows();
     compare_inner_branches();
+  }
+
+  bool is_same_place(size_t number_a, size_t number_b) const { return ranks_a_[number_a] == ranks_b_[number_b]; }
+
+  /// Branches to the other part, once that is aligned, too.
+  void compare_branches_to(const Alignment& other) {
+    for (Aligned& row : rows) {
+      if (row.kind != Kind::equal) continue;
+      const auto to_a = a_.partner_target(row.before), to_b = b_.partner_target(row.after);
+      if (to_a && to_b && !other.is_same_place(other.a_.number_at(*to_a), other.b_.number_at(*to_b)))
+        row.kind = Kind::changed;
+    }
   }
 
   std::vector<Aligned> rows;
@@ -162,24 +200,29 @@ class Alignment {
     while (j < end_j) rows.push_back({kNone, j++, Kind::added});
   }
 
-  /// Such a branch goes to the same place when as many equal rows are in front of it.
-  void compare_inner_branches() {
-    std::vector<size_t> rank_a(a_.items.size() + 1, 0), rank_b(b_.items.size() + 1, 0);
+  /// Places are the same when as many equal rows are in front of them.
+  void rank_rows() {
+    ranks_a_.resize(a_.items.size() + 1, 0);
+    ranks_b_.resize(b_.items.size() + 1, 0);
     size_t rank = 0;
     for (const Aligned& row : rows) {
-      if (row.before != kNone) rank_a[row.before] = rank;
-      if (row.after != kNone) rank_b[row.after] = rank;
+      if (row.before != kNone) ranks_a_[row.before] = rank;
+      if (row.after != kNone) ranks_b_[row.after] = rank;
       rank += row.kind == Kind::equal ? 1 : 0;
     }
-    rank_a.back() = rank_b.back() = rank;
+    ranks_a_.back() = ranks_b_.back() = rank;
+  }
+
+  void compare_inner_branches() {
     for (Aligned& row : rows) {
       if (row.kind != Kind::equal || !is_inner(a_.items[row.before])) continue;
       const size_t to_a = std::min(inner_target(a_.items[row.before]), a_.items.size());
       const size_t to_b = std::min(inner_target(b_.items[row.after]), b_.items.size());
-      if (rank_a[to_a] != rank_b[to_b]) row.kind = Kind::changed;
+      if (!is_same_place(to_a, to_b)) row.kind = Kind::changed;
     }
   }
 
+  std::vector<size_t> ranks_a_, ranks_b_;
   const PartSide &a_, &b_;
 };
 
@@ -292,6 +335,21 @@ class SideBySide::Directory {
   std::unordered_map<std::string, std::vector<const ImageFunction*>> by_name_;
 };
 
+/// A part of both builds.
+struct SideBySide::Pair {
+  Pair(const CodeSource& before, const ImageFunction* of_before, const CodeSource& after, const ImageFunction* of_after)
+      : f(of_before), g(of_after), a(before, f, partner(f)), b(after, g, partner(g)) {}
+
+  static std::string partner(const ImageFunction* function) {
+    if (function == nullptr) return {};
+    return is_cold(function->name) ? without_cold(function->name) : function->name + std::string(kCold);
+  }
+
+  const ImageFunction *f, *g;
+  PartSide a, b;
+  Alignment alignment{a, b};
+};
+
 SideBySide::SideBySide(const CodeSource& before, const CodeSource& after)
     : before_(before),
       after_(after),
@@ -308,29 +366,37 @@ std::vector<CodePart> SideBySide::parts(size_t old_symbol, size_t new_symbol, co
   if (g == nullptr && f != nullptr && is_cold(f->name)) g = new_functions_->named(without_cold(f->name), f->file);
   f = old_functions_->leader(f);
   g = new_functions_->leader(g);
-  std::vector<CodePart> result;
-  if (f == nullptr && g == nullptr) return result;
-  result.push_back(part(f, g, limits));
+  if (f == nullptr && g == nullptr) return {};
+  Pair function(before_, f, after_, g);
   const ImageFunction *cold_f = old_functions_->cold_part(f), *cold_g = new_functions_->cold_part(g);
-  if (cold_f != nullptr || cold_g != nullptr) result.push_back(part(cold_f, cold_g, limits));
-  return result;
+  if (cold_f == nullptr && cold_g == nullptr) return {part(function, limits)};
+  Pair cold(before_, cold_f, after_, cold_g);
+  function.alignment.compare_branches_to(cold.alignment);
+  cold.alignment.compare_branches_to(function.alignment);
+  return {part(function, limits), part(cold, limits)};
 }
 
-CodePart SideBySide::part(const ImageFunction* f, const ImageFunction* g, const ViewLimits& limits) const {
+CodePart SideBySide::part(Pair& pair, const ViewLimits& limits) const {
+  const ImageFunction *f = pair.f, *g = pair.g;
+  const PartSide &a = pair.a, &b = pair.b;
   const ImageFunction& named = g != nullptr ? *g : *f;
   CodePart result{
       named.name, std::string(named.file), f != nullptr ? f->symbol->size : 0, g != nullptr ? g->symbol->size : 0, 0, 0,
       {}};
-  const PartSide a(before_, f), b(after_, g);
-  Alignment alignment(a, b);
-  for (Aligned& row : alignment.rows) {
+  for (Aligned& row : pair.alignment.rows) {
     if (row.kind == Kind::changed && !noise_.between(*f, a.items[row.before], *g, b.items[row.after]).empty())
       row.kind = Kind::noise;
     result.differing += differs(row.kind) ? 1 : 0;
   }
-  const std::vector<bool> shown = shown_rows(alignment.rows, limits.context);
+  add_rows(pair, limits, result);
+  return result;
+}
+
+void SideBySide::add_rows(const Pair& pair, const ViewLimits& limits, CodePart& result) {
+  const std::vector<Aligned>& rows = pair.alignment.rows;
+  const std::vector<bool> shown = shown_rows(rows, limits.context);
   for (size_t i = 0; i < shown.size(); ++i) {
-    const Aligned& from = alignment.rows[i];
+    const Aligned& from = rows[i];
     if (!shown[i] && limits.context != SIZE_MAX) {
       if (result.rows.empty() || result.rows.back().kind != Kind::skipped)
         result.rows.push_back({Kind::skipped, {}, {}, 0});
@@ -341,10 +407,9 @@ CodePart SideBySide::part(const ImageFunction* f, const ImageFunction* g, const 
       result.cut = shown.size() - i;
       break;
     }
-    result.rows.push_back({from.kind, from.before != kNone ? a.line(from.before) : CodeLine{},
-                           from.after != kNone ? b.line(from.after) : CodeLine{}, 0});
+    result.rows.push_back({from.kind, from.before != kNone ? pair.a.line(from.before) : CodeLine{},
+                           from.after != kNone ? pair.b.line(from.after) : CodeLine{}, 0});
   }
-  return result;
 }
 
 ChangeOrigin origin_of(const std::vector<CodePart>& parts) {

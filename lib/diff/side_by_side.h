@@ -71,7 +71,9 @@ class SideBySide {
 
  private:
   class Directory;
-  CodePart part(const ImageFunction* f, const ImageFunction* g, const ViewLimits& limits) const;
+  struct Pair;
+  CodePart part(Pair& pair, const ViewLimits& limits) const;
+  static void add_rows(const Pair& pair, const ViewLimits& limits, CodePart& result);
 
   const CodeSource &before_, &after_;
   ImageNoise noise_;

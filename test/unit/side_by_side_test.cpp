@@ -183,6 +183,33 @@ TEST_CASE("a changed constant stands beside the old one, with the rows around it
   CHECK(cut.cut == parts_of(a, b, "walk").at(0).rows.size() - 5);
 }
 
+TEST_CASE("jumps between a function and its .cold part are equal where their places are", "[compare]") {
+  const std::string source =
+      "extern int note(const char *text, int x);\n"
+      "extern __attribute__((cold)) int rare(int x);\n"
+      "int split(int x, int y) {\n"
+      "  x = note(\"begin\", x);\n"
+      "  if (x > y)\n"
+      "    x = rare(x + 7);\n"
+      "  return note(\"end\", x) + x;\n"
+      "}\n";
+  const Looked a(source, ""), b(edited(source, "x > y)", "x + 3 > y * 5)"), "");
+  const auto parts = parts_of(a, b, "split");
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[1].name == "split.cold");
+  CHECK(parts[0].differing > 0);
+  bool leaves = false, returns = false;
+  for (const CodeRow& row : parts[0].rows) leaves |= row.after.text.find("split.cold") != std::string::npos;
+  for (const CodeRow& row : parts[1].rows) {
+    if (row.after.text.find("jmp split+") == std::string::npos) continue;
+    returns = true;
+    CHECK(row.before.text != row.after.text);
+    CHECK(row.kind == Kind::equal);
+  }
+  CHECK(leaves);
+  CHECK(returns);
+}
+
 TEST_CASE("a function that is there once has one side", "[compare]") {
   const Looked a(kSource, ""), b(std::string(kSource) + "int fresh(int x) { return x * 3; }\n", "");
   const diff::SideBySide view(a.source, b.source);
