@@ -351,39 +351,70 @@ std::string function_json(const FunctionReport& report) {
   return dumped(json);
 }
 
-/// Small: the page of two kernels has thousands. A function: kind, name, file, sizes, reason, origin; -1 or its place
-/// in the binary's code. A variable without the last two.
-Json page_entry(const diff::ImageChange& change) {
-  return {static_cast<int>(change.kind), change.name, change.file, change.old_size, change.new_size, change.reason};
+/// Small: the page of two kernels has thousands. Kind, name, file, sizes, reason, what a livepatch could do.
+Json page_entry(const diff::ImageChange& change, const CarriedAs& carried) {
+  const std::string livepatch(name_of(carried.how));
+  return {static_cast<int>(change.kind),
+          change.name,
+          change.file,
+          change.old_size,
+          change.new_size,
+          change.reason,
+          carried.why.empty() ? livepatch : livepatch + ": " + carried.why};
+}
+
+/// And the origin of the change, and the place in the binary's code or -1.
+Json page_functions(const ComparedBinary& binary, const std::vector<long>& places) {
+  constexpr size_t kMostFiles = 3, kMostRanges = 4;
+  Json json = Json::array();
+  for (size_t i = 0; i < binary.difference.functions.size(); ++i) {
+    const diff::ImageChange& change = binary.difference.functions[i];
+    Json function = page_entry(change, function_carried(change));
+    std::string from;
+    if (i < binary.details.size()) {
+      const diff::ChangeOrigin& origin = binary.details[i].origin;
+      from = origin_text(origin.after.empty() ? origin.before : origin.after, kMostFiles, kMostRanges);
+    }
+    function.push_back(from);
+    function.push_back(i < places.size() ? places[i] : -1);
+    json.push_back(std::move(function));
+  }
+  return json;
+}
+
+Json page_facts(const std::vector<diff::Fact>& facts) {
+  Json json = Json::array();
+  for (const diff::Fact& f : facts) json.push_back({static_cast<int>(f.kind), f.name, f.detail});
+  return json;
 }
 
 std::string page_index_json(const CompareReport& report, const std::vector<std::vector<long>>& places,
                             size_t left_out) {
-  constexpr size_t kMostFiles = 3, kMostRanges = 4;
   Json json = {{"version", report.version}, {"before", report.before}, {"after", report.after}};
   json["compared"] = report.binaries.size();
   json["binaries"] = Json::array();
   std::map<std::string, uint64_t> noise;
+  std::vector<std::string> not_compared = report.facts.not_compared;
   for (size_t n = 0; n < report.binaries.size(); ++n) {
     const ComparedBinary& b = report.binaries[n];
     for (const auto& [name, count] : b.difference.noise) noise[name] += count;
+    for (const std::string& text : b.difference.not_compared) not_compared.push_back(b.name + ": " + text);
     Json entry = {{"name", b.name}, {"place", n}, {"only", b.only_before ? "before" : b.only_after ? "after" : ""}};
     entry["of"] = {b.difference.compared, b.difference.compared_variables};
-    entry["functions"] = entry["data"] = Json::array();
-    for (size_t i = 0; i < b.difference.functions.size(); ++i) {
-      Json function = page_entry(b.difference.functions[i]);
-      const diff::ChangeOrigin* origin = i < b.details.size() ? &b.details[i].origin : nullptr;
-      const bool gone = origin != nullptr && origin->after.empty();
-      function.push_back(
-          origin == nullptr ? "" : origin_text(gone ? origin->before : origin->after, kMostFiles, kMostRanges));
-      function.push_back(n < places.size() && i < places[n].size() ? places[n][i] : -1);
-      entry["functions"].push_back(std::move(function));
-    }
-    for (const diff::ImageChange& change : b.difference.variables) entry["data"].push_back(page_entry(change));
-    if (b.only_before || b.only_after || !entry["functions"].empty() || !entry["data"].empty())
+    entry["lines"] = !b.without_lines;
+    entry["functions"] = page_functions(b, n < places.size() ? places[n] : std::vector<long>());
+    entry["data"] = Json::array();
+    for (const diff::ImageChange& c : b.difference.variables)
+      entry["data"].push_back(page_entry(c, variable_carried(c)));
+    entry["exports"] = page_facts(b.exports);
+    if (b.only_before || b.only_after || !entry["functions"].empty() || !entry["data"].empty() || !b.exports.empty())
       json["binaries"].push_back(std::move(entry));
   }
+  json["facts"] = {{"types", page_facts(report.facts.types)},
+                   {"configuration", page_facts(report.facts.config)},
+                   {"compiler", page_facts(report.facts.compiler)}};
   json["noise"] = noise;
+  json["not_compared"] = not_compared;
   if (left_out != 0) json["left_out"] = left_out;
   return json.dump(-1, ' ', true, Json::error_handler_t::replace);
 }

@@ -43,9 +43,9 @@ struct CompareOptions {
 std::vector<report::ComparedBinary> listed(const ComparedSide& before, const ComparedSide& after) {
   std::vector<report::ComparedBinary> result;
   for (const auto& [name, path] : before.binaries())
-    result.push_back({name, after.binaries().count(name) == 0, false, {}, {}, false});
+    result.push_back({name, after.binaries().count(name) == 0, false, {}, {}});
   for (const auto& [name, path] : after.binaries()) {
-    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}, {}, false});
+    if (before.binaries().count(name) == 0) result.push_back({name, false, true, {}, {}});
   }
   return result;
 }
@@ -60,13 +60,14 @@ void compare_binary(const fs::path& a, const fs::path& b, report::ComparedBinary
 /// Binaries that both sides have, several at a time.
 template <typename Look>
 void for_each_common(std::vector<report::ComparedBinary>& binaries, std::string_view what, unsigned jobs, Look look) {
-  Progress progress(std::string(what), binaries.size());
+  std::optional<Progress> progress;
+  if (binaries.size() > 1) progress.emplace(std::string(what), binaries.size());
   std::atomic<size_t> next{0};
   const auto work = [&] {
     for (size_t i = next++; i < binaries.size(); i = next++) {
       throw_if_interrupted();
       report::ComparedBinary& binary = binaries[i];
-      progress.advance(binary.name);
+      if (progress) progress->advance(binary.name);
       if (!binary.only_before && !binary.only_after) look(binary);
     }
   };
@@ -111,8 +112,7 @@ ExitStatus compare_function(const CommonOptions& common, const CompareOptions& o
   return report::is_same(report) ? ExitStatus::ok : ExitStatus::refused;
 }
 
-ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
-  if (!options.function.empty()) return compare_function(common, options);
+report::CompareReport compared(const CompareOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   report::check_filter(options.filter);
   const ComparedSide before(options.before, options.symbols_before), after(options.after, options.symbols_after);
@@ -140,6 +140,12 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   }
   report.total_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
+  if (!options.function.empty()) return compare_function(common, options);
+  const report::CompareReport report = compared(options);
   const report::CompareTextOptions text_options{use_color(common, STDOUT_FILENO), options.all, options.stat};
   if (options.json != "-") {
     fmt::print("{}", report::compare_text(report, text_options));
@@ -154,6 +160,27 @@ ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   return report::is_same(report) ? ExitStatus::ok : ExitStatus::refused;
 }
 
+/// What is told of the differences, and how.
+void add_view_options(CLI::App& command, CompareOptions& options) {
+  CLI::Option* stat = command.add_flag("--stat", options.stat, "a line for each binary, nothing more");
+  CLI::Option* why = command.add_flag("--why", options.why,
+                                      "which source lines each function's changes come from (debug information)");
+  CLI::Option* html = command.add_option(
+      "--html", options.html, "write one page to this file: search, filters, the changed functions side by side");
+  CLI::Option* function =
+      command.add_option("--function", options.function,
+                         "one function side by side, with source lines; BINARY:NAME where several have it");
+  function->excludes(stat)->excludes(why)->excludes(html);
+  command
+      .add_option("--source-a", options.sources.before,
+                  "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)")
+      ->needs(function)
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--source-b", options.sources.after, "source tree of the second build")
+      ->needs(function)
+      ->check(CLI::ExistingDirectory);
+}
+
 }  // namespace
 
 void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus& status) {
@@ -164,11 +191,7 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
   command->add_option("before", options->before, what)->required();
   command->add_option("after", options->after, "the other one, of the same kind")->required();
   command->add_flag("--all", options->all, "list every function and variable that differs");
-  CLI::Option* stat = command->add_flag("--stat", options->stat, "a line for each binary, nothing more");
-  CLI::Option* why = command->add_flag("--why", options->why,
-                                       "which source lines each function's changes come from (debug information)");
-  CLI::Option* html = command->add_option(
-      "--html", options->html, "write one page to this file: search, filters, the changed functions side by side");
+  add_view_options(*command, *options);
   command->add_option("--json", options->json, "write JSON to this file; - for stdout, without the text");
   command->add_flag("--livepatch", options->livepatch,
                     "tell what a livepatch could carry of it, and what it would take to bring the first build to the "
@@ -184,18 +207,6 @@ void add_compare_command(CLI::App& app, const CommonOptions& common, ExitStatus&
               "count this noise as differences: build-information, line-numbers, line-numbers-in-tables, "
               "moved-to-another-file, per-cpu-addresses");
   command->add_option("-j,--jobs", options->jobs, "binaries compared at a time (default: all processors)");
-  CLI::Option* function =
-      command->add_option("--function", options->function,
-                          "one function side by side, with source lines; BINARY:NAME where several have it");
-  function->excludes(stat)->excludes(why)->excludes(html);
-  command
-      ->add_option("--source-a", options->sources.before,
-                   "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)")
-      ->needs(function)
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--source-b", options->sources.after, "source tree of the second build")
-      ->needs(function)
-      ->check(CLI::ExistingDirectory);
   command->add_option("--symbols-a", options->symbols_before,
                       "System.map, or a copy of /proc/kallsyms, of the first build's vmlinux if that is stripped");
   command->add_option("--symbols-b", options->symbols_after, "the same for the second build");

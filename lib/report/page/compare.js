@@ -23,17 +23,24 @@
   };
   for (const word of WORDS) shownKinds.set(`functions ${word}`, {label: `functions ${word}`, count: 0, on: true});
   for (const word of WORDS) shownKinds.set(`variables ${word}`, {label: `variables ${word}`, count: 0, on: true});
-  const weight = (b) => b.functions.length + b.data.length;
+  const weight = (b) => b.functions.length + b.data.length + b.exports.length;
   index.binaries.sort((a, b) => weight(b) - weight(a));
+  const facts = (binary, subject, list) => {
+    for (const [k, name, reason] of list) add(binary, subject, '', {name, reason, word: WORDS[k], fact: true});
+  };
   for (const binary of index.binaries) {
     if (binary.only)
       add(binary, 'binaries', 'only in one build',
           {name: binary.name, word: binary.only === 'before' ? 'removed' : 'new', whole: true});
-    for (const [k, name, file, before, after, reason, why, place] of binary.functions)
-      add(binary, `functions ${WORDS[k]}`, '', {name, file, before, after, reason, why, place, word: WORDS[k], code: true});
-    for (const [k, name, file, before, after, reason] of binary.data)
-      add(binary, `variables ${WORDS[k]}`, '', {name, file, before, after, reason, word: WORDS[k], variable: true});
+    for (const [k, name, file, before, after, reason, livepatch, why, place] of binary.functions)
+      add(binary, `functions ${WORDS[k]}`, '',
+          {name, file, before, after, reason, livepatch, why, place, word: WORDS[k], code: true});
+    for (const [k, name, file, before, after, reason, livepatch] of binary.data)
+      add(binary, `variables ${WORDS[k]}`, '', {name, file, before, after, reason, livepatch, word: WORDS[k], what: 'variable'});
+    facts(binary, 'exports', binary.exports);
   }
+  const others = Object.entries(index.facts).filter(([, list]) => list.length).map(([name, list]) => ({name, list}));
+  for (const other of others) facts(other, other.name, other.list);
 
   // The code of a binary's functions is packed, and unpacked when the first of them is unfolded.
   const unpacked = new Map();
@@ -111,6 +118,7 @@
   const fill = async (entry, body) => {
     if (entry.reason) body.append(make('p', {textContent: entry.reason}));
     if (entry.why) body.append(fact('from', entry.why));
+    if (entry.livepatch) body.append(fact('in a livepatch:', entry.livepatch));
     if (!entry.code) return;
     if (entry.place < 0) {
       body.append(make('p', {textContent: 'The code was left out of this page: klp-diff compare --function shows it.'}));
@@ -127,16 +135,18 @@
   };
 
   const sizesOf = (entry) => {
+    if (entry.fact) return entry.reason;
     if (entry.whole) return `only in the ${entry.binary.only === 'before' ? 'first' : 'second'} build`;
     const {before, after} = entry;
     return before && after && before !== after ? `${before} → ${after} bytes` : `${before || after} bytes`;
   };
 
   const element = (entry) => {
-    const kind = `${entry.word}${entry.variable ? ' variable' : ''}`;
+    const kind = entry.what ? `${entry.word} ${entry.what}` : entry.word;
     const name = make('span', {className: 'name', textContent: entry.name});
     const summary = make('summary', {}, make('span', {className: `kind ${entry.word}`, textContent: kind}), name,
                          make('span', {className: 'more', textContent: [entry.file, sizesOf(entry)].filter(Boolean).join(', ')}));
+    if (entry.fact || entry.whole) return make('div', {className: 'entry'}, make('p', {className: 'line'}, ...summary.children));
     const body = make('div', {className: 'body'});
     const details = make('details', {className: 'entry'}, summary, body);
     let filled = false;
@@ -152,6 +162,16 @@
   const search = byId('search'), module = byId('module'), list = byId('list'), more = byId('more');
   let matches = [], made = 0, lastBinary = null;
 
+  const headingOf = (binary) => {
+    if (!binary.of) return number(binary.list.length);
+    if (binary.only) return '';
+    const [functions, variables] = binary.of;
+    return `${number(binary.functions.length)} of ${number(functions)} functions, ` +
+           `${number(binary.data.length)} of ${number(variables)} variables` +
+           (binary.exports.length ? `, ${number(binary.exports.length)} exported symbols` : '') +
+           (binary.lines ? '' : '; source lines are not known: a build has no debug information that can be read');
+  };
+
   const append = (count) => {
     const end = Math.min(matches.length, made + count);
     const part = document.createDocumentFragment();
@@ -159,10 +179,7 @@
       const entry = matches[made];
       if (entry.binary !== lastBinary) {
         lastBinary = entry.binary;
-        const [functions, variables] = lastBinary.of;
-        part.append(make('h2', {}, `${lastBinary.name} `, make('small', {
-          textContent: `${number(lastBinary.functions.length)} of ${number(functions)} functions, ` +
-                       `${number(lastBinary.data.length)} of ${number(variables)} variables`})));
+        part.append(make('h2', {}, `${lastBinary.name} `, make('small', {textContent: headingOf(lastBinary)})));
       }
       part.append(element(entry));
     }
@@ -196,11 +213,15 @@
   const about = (label, text) => byId('about').append(make('dt', {textContent: label}), make('dd', {textContent: text}));
   about('before', index.before);
   about('after', index.after);
-  const total = (field, of) => `${number(index.binaries.reduce((n, b) => n + b[field].length, 0))} ${of}`;
-  about('differ', entries.length === 0 ? 'nothing' : `${total('functions', 'functions')}, ${total('data', 'variables')}, in ` +
-        `${number(index.binaries.length)} of ${number(index.compared)} binaries`);
+  const subjects = [['functions', 'functions'], ['data', 'variables'], ['exports', 'exported symbols']];
+  const totals = subjects.map(([field, of]) => [index.binaries.reduce((n, b) => n + b[field].length, 0), of]);
+  const inBinaries = totals.filter(([n]) => n).map(([n, of]) => `${number(n)} ${of}`);
+  const differ = [...inBinaries, ...others.map(({name, list}) => `${name} ${number(list.length)}`)].join(', ');
+  about('differ', entries.length === 0 ? 'nothing' :
+        `${differ || 'no function and no variable'}; ${number(index.binaries.length)} of ${number(index.compared)} binaries`);
   const noise = Object.entries(index.noise).map(([name, count]) => `${name} ${number(count)}`).join(', ');
   if (noise) about('not counted', noise);
+  if (index.not_compared.length) about('not looked at', index.not_compared.join('; '));
   if (index.left_out) about('left out', `the code of ${number(index.left_out)} functions, the smallest ones: the page would be too large`);
   byId('about-page').textContent = `made by klp-diff ${index.version}`;
 
@@ -213,8 +234,10 @@
     box.addEventListener('change', () => { kind.on = box.checked; update(); });
     byId('kinds').append(make('label', {className: 'chip'}, box, `${kind.label || name} ${number(kind.count)}`));
   }
-  for (const binary of index.binaries)
-    module.append(make('option', {value: binary.name, textContent: `${binary.name} (${number(weight(binary) + (binary.only ? 1 : 0))})`}));
+  for (const binary of [...index.binaries, ...others]) {
+    const count = binary.list ? binary.list.length : weight(binary) + (binary.only ? 1 : 0);
+    module.append(make('option', {value: binary.name, textContent: `${binary.name} (${number(count)})`}));
+  }
   search.value = state.get('q') || '';
   module.value = state.get('in') || '';
   if (module.selectedIndex < 0) module.value = '';
@@ -225,7 +248,7 @@
   more.addEventListener('click', () => {
     const first = made;
     append(STEP * 2);
-    const next = list.querySelectorAll('summary')[first];
+    const next = list.querySelectorAll('.entry')[first]?.querySelector('summary');
     if (next) next.focus();
   });
   document.addEventListener('keydown', (event) => {

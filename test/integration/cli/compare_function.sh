@@ -91,6 +91,16 @@ expect_output 'note: the second build has no debug information that can be read'
 expect_status 1 "$klp_diff" compare "$a" "$work/plain/unit.o" --why
 expect_output 'source lines are not known: a build has no debug information'
 
+say "damaged debug information does not end the comparison of code"
+for section in .debug_line .debug_info .debug_abbrev; do
+  objcopy --dump-section "$section=$work/section" "$b" "$work/whole.o"
+  python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(7).randbytes(len(sys.stdin.buffer.read())))' \
+    <"$work/section" >"$work/noise"
+  objcopy --update-section "$section=$work/noise" "$b" "$work/damaged.o" 2>"$output"
+  expect_status 1 "$klp_diff" compare "$a" "$work/damaged.o" --function large
+  expect_output '# "large %d" \| '
+done
+
 say "names that are unknown, or that several binaries have"
 expect_status 4 "$klp_diff" compare "$a" "$b" --function largo
 expect_output 'neither build has a function largo'

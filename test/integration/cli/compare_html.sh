@@ -108,6 +108,22 @@ in_browser "
   check(!all('input[value=\"functions changed\"]')[0].checked, 'the filter is shown');
 " '#q=unit.o&not=functions+changed'
 
+say "what filters leave has its own code; types are told"
+sed -i '1istruct pair { int a; }; struct pair shared;' "$work/before/unit.c"
+sed -i '1istruct pair { int a; long b; }; struct pair shared;' "$work/after/unit.c"
+for side in before after; do
+  (cd "$work/$side" && gcc -c -O2 -g -fno-pic -mcmodel=kernel -ffunction-sections -fdata-sections unit.c)
+done
+expect_status 1 "$klp_diff" compare "$work/before/unit.o" "$work/after/unit.o" --ignore variables --html "$work/page.html"
+in_browser "
+  check(names().includes('struct pair'), 'the type');
+  check(!names().includes('limit'), 'variables are ignored');
+  type('small');
+  all('.entry summary')[0].click();
+  await until(() => all('.entry .body')[0].dataset.done, 'unfolded');
+  check(all('caption')[0].textContent.startsWith('small,'), 'the code is that of the function');
+"
+
 say "equal builds have a page, too"
 expect_status 0 "$klp_diff" compare "$work/before" "$work/before" --html "$work/page.html"
 in_browser "check(all('.entry').length === 0 && document.body.textContent.includes('nothing'), 'nothing differs');"
