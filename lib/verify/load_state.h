@@ -53,6 +53,8 @@ struct LoadState {
   RawHeader header;
   std::vector<StateSection> sections;
   std::vector<StateSymbol> symbols;
+  std::set<uint32_t> missing_called, missing_asked_for;  ///< of weak imports that are not there, by index
+
   uint32_t names = 0, symtab = 0, strtab = 0, modinfo = 0, this_module = 0, versions = 0, percpu = 0;
   std::string info_name, module_name;  ///< .modinfo's, struct module's
   std::string coming;                  ///< the module that is being loaded now

@@ -156,12 +156,8 @@ int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool
     field.mark(true);
     return restore_toc(s, field, symbol);
   }
-  const bool missing = symbol.raw.section == 0 && raw.symbol != 0 && symbol.value == 0;
-  if (missing && field.kind.pc_relative)
-    throw Unpredictable(
-        fmt::format("{}+{:#x}: refers to {}, a weak symbol that this kernel does not export: a call "
-                    "would go to address 0",
-                    s.section_name(target), raw.offset, s.symbol_name(symbol)));
+  if (symbol.raw.section == 0 && raw.symbol != 0 && symbol.value == 0)
+    (field.kind.pc_relative ? s.missing_called : s.missing_asked_for).insert(raw.symbol);
   field.value = symbol.value + static_cast<uint64_t>(raw.addend);
   if (field.kind.pc_relative) field.value -= field.address;
   return write(s, field, clear);
@@ -228,6 +224,16 @@ int resolve_klp_symbol(LoadState& s, StateSymbol& symbol, const std::string& obj
   symbol.known = error == 0 && symbol.value != 0;
   if (!symbol.known) symbol.value = kModuleArea;
   return error;
+}
+
+/// Weak symbols that the kernel does not export are at address 0. Code that may do without them asks for their address.
+void check_missing(const LoadState& s) {
+  for (const uint32_t index : s.missing_called) {
+    if (s.missing_asked_for.contains(index)) continue;
+    throw Unpredictable(
+        fmt::format("{} is weak and not in this kernel, and code calls it without looking whether it is",
+                    s.symbol_name(s.symbols[index])));
+  }
 }
 
 }  // namespace
@@ -332,6 +338,7 @@ int apply_relocations(LoadState& s) {
     }
     if (error != 0) return error;
   }
+  check_missing(s);
   return 0;
 }
 

@@ -322,6 +322,8 @@ TEST_CASE("the kernel loads or refuses mutants of livepatches as the model of it
     else
       ++tally.skipped;
   }
+  CHECK(tally.taken > 0);
+  CHECK(tally.refused > 0);
   WARN(
       fmt::format("{} mutants: {} taken, {} bytes read back; {} refused; {} refused to a module that came later, {} "
                   "times it came again; {} more "
