@@ -3,8 +3,7 @@
 // address that the slot would hold is near enough (bfd/elf64-ppc.c: ppc64_elf_relocate_section, ppc64_elf_edit_toc).
 #include "arch/ppc64/linked.h"
 
-#include <elf.h>
-
+#include "arch/ppc64/abi.h"
 #include "support/bytes.h"
 
 namespace klp::arch {
@@ -23,18 +22,7 @@ struct Word {
 
 class Ppc64LinkedCode : public LinkedCode {
  public:
-  bool is_half(uint32_t type) const override {
-    switch (type) {
-      case R_PPC64_TOC16:
-      case R_PPC64_TOC16_LO:
-      case R_PPC64_TOC16_HA:
-      case R_PPC64_TOC16_DS:
-      case R_PPC64_TOC16_LO_DS:
-        return true;
-      default:
-        return false;
-    }
-  }
+  bool is_half(uint32_t type) const override { return ppc64_abi::is_toc_offset(type); }
 
   bool is_upper(uint32_t type) const override { return type == R_PPC64_TOC16_HA; }
 
@@ -58,10 +46,7 @@ class Ppc64LinkedCode : public LinkedCode {
     return Half{theirs.immediate() & ~static_cast<int64_t>(low_bits), theirs.from(), theirs.to(), is_load};
   }
 
-  // ABI, 3.4.1: the three most significant bits of st_other.
-  uint64_t local_entry(const elf::Symbol& function) const override {
-    return ((uint64_t{1} << (function.other >> 5)) >> 2) << 2;
-  }
+  uint64_t local_entry(const elf::Symbol& function) const override { return ppc64_abi::local_entry(function); }
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "arch/ppc64/abi.h"
 #include "elf/relocation_name.h"
 #include "support/bytes.h"
 #include "support/error.h"
@@ -70,25 +71,6 @@ std::vector<TableSpec> make_tables() {
   return tables;
 }
 
-bool is_toc_offset(uint32_t type) {
-  switch (type) {
-    case R_PPC64_TOC16:
-    case R_PPC64_TOC16_LO:
-    case R_PPC64_TOC16_HI:
-    case R_PPC64_TOC16_HA:
-    case R_PPC64_TOC16_DS:
-    case R_PPC64_TOC16_LO_DS:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/// Distance from the global to the local entry point (ABI, 3.4.1: the three most significant bits of st_other).
-uint64_t local_entry(const elf::Symbol& function) {
-  return ((uint64_t{1} << (function.other >> 5)) >> 2) << 2;
-}
-
 class Ppc64 : public Arch {
  public:
   std::string_view name() const override { return "ppc64le"; }
@@ -124,7 +106,7 @@ class Ppc64 : public Arch {
       default:
         break;
     }
-    if (is_toc_offset(relocation.type)) return {2, false, true, kHalf};
+    if (ppc64_abi::is_toc_offset(relocation.type)) return {2, false, true, kHalf};
     const std::string type = elf::relocation_name(EM_PPC64, relocation.type);
     throw Error(fmt::format("{}+{:#x}: relocation {} is not used by kernel code", relocation.section->name,
                             relocation.offset, type),
@@ -157,7 +139,7 @@ class Ppc64 : public Arch {
       case R_PPC64_REL16_HA:
         return true;
       default:
-        return is_toc_offset(type) && type != R_PPC64_TOC16_HI;
+        return ppc64_abi::is_toc_offset(type);
     }
   }
 
@@ -225,7 +207,7 @@ class Ppc64 : public Arch {
   }
 
   bool has_ftrace_site(const FunctionCode& function) const override {
-    const uint64_t entry = local_entry(function.symbol);
+    const uint64_t entry = ppc64_abi::local_entry(function.symbol);
     return has_profiling_call(function, entry) || has_patchable_entry(function, entry);
   }
 
