@@ -69,7 +69,11 @@ class Follower {
       const Reference& reference = references_.at(field);
       if (reference.kind != Reference::Kind::piece || reference.piece != &object_) continue;
       const size_t index = index_at(field);
-      if (index < code_.size()) begin(index, field + pieces_.arch().field_kind(r).width, reference.offset);
+      if (index >= code_.size()) continue;
+      if (pieces_.arch().loads_slot(r.type))
+        begin_with_slot(index);
+      else
+        begin(index, field + pieces_.arch().field_kind(r).width, reference.offset);
     }
   }
 
@@ -81,7 +85,7 @@ class Follower {
     if (!use.known || i.flow != elf::Flow::none) return decide(Kind::unknown, index);
     const bool constant = use.constant && field_end == i.offset + i.size;
     if (!constant && !use.lea) {
-      if (use.store) decide(Kind::unknown, index);
+      if (use.store || !use.memory) decide(Kind::unknown, index);
       return;
     }
     if (use.store) return decide(Kind::stored, index);
@@ -90,6 +94,14 @@ class Follower {
       return;
     }
     go_on(index, use.result);
+  }
+
+  /// The address is in a slot of its own: it is what is loaded from there. What adds to a register has but the upper
+  /// half of the slot's address.
+  void begin_with_slot(size_t index) {
+    const RegisterUse use = pieces_.disassembler().registers_of(function_.data(), code_[index].offset);
+    if (!use.known || use.store) return decide(Kind::unknown, index);
+    if (use.memory) go_on(index, use.result);
   }
 
   void step(size_t index, uint32_t held) {
@@ -123,6 +135,7 @@ class Follower {
     const elf::Instruction& i = code_[index];
     const Reference* reference = reference_in(i);
     const bool inside = reference == nullptr && i.target >= 0 && static_cast<uint64_t>(i.target) < function_.size;
+    if (i.flow == elf::Flow::call && i.condition != 0) return decide(Kind::unknown, index);  // bcl
     if (i.flow == elf::Flow::call) return call(index, held, 0);
     if (inside) {
       enter(index_at(static_cast<uint64_t>(i.target)), held);

@@ -56,7 +56,7 @@ class Finder {
     if (fate.kind != Fate::Kind::passed) return {};
     for (const elf::Relocation& r : patched_.relocations(function)) {
       const uint64_t at = r.offset - function.offset;
-      if (at > fate.at && at < fate.at + 8) {
+      if (at >= fate.at && at < fate.at + 8) {
         const Reference target = patched_.resolve(r);
         if (target.kind == Reference::Kind::piece) return std::string(target.piece->name());
         if (target.kind == Reference::Kind::external) return std::string(target.symbol->name);

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "elf/power_instructions.h"
+#include "elf/power_registers.h"
 #include "support/error.h"
 
 // Declared by llvm-c/Target.h only for all targets at once; these two are linked.
@@ -335,7 +336,7 @@ class AddressTracker {
 Disassembler::AddressFate Disassembler::fate_of_address(std::span<const std::byte> code, uint64_t offset,
                                                         uint64_t field_end) const {
   constexpr int kWindow = 64;  // instructions
-  if (!state_->x86) return {};
+  if (!state_->x86) return power_fate_of_address(code, offset);
   const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);
   constexpr uint8_t kFrame[] = {0x55, 0x48, 0x89, 0xe5};  // push %rbp; mov %rsp,%rbp
   const llvm::ArrayRef<uint8_t> start = bytes.take_front(16);
@@ -388,11 +389,12 @@ void Disassembler::State::number_registers() {
 
 Disassembler::RegisterUse Disassembler::registers_of(std::span<const std::byte> code, uint64_t offset) const {
   const State& s = *state_;
+  if (!s.x86) return power_registers_of(code, offset);
   RegisterUse use;
   llvm::MCInst inst;
   uint64_t size = 0;
   const auto status = s.disassembler->getInstruction(inst, size, as_llvm(code).slice(offset), offset, llvm::nulls());
-  if (!s.x86 || status != llvm::MCDisassembler::Success || size == 0) return use;
+  if (status != llvm::MCDisassembler::Success || size == 0) return use;
   const llvm::MCInstrDesc& desc = s.instructions->get(inst.getOpcode());
   const llvm::StringRef name = s.instructions->getName(inst.getOpcode());
   use.known = true;
@@ -433,7 +435,7 @@ Disassembler::RegisterUse Disassembler::registers_of(std::span<const std::byte> 
 }
 
 Disassembler::CallRegisters Disassembler::call_registers() const {
-  if (!state_->x86) return {};
+  if (!state_->x86) return power_call_registers();
   return {set_of({"RDI", "RSI", "RDX", "RCX", "R8", "R9"}), set_of({"RAX"}),
           set_of({"RBX", "RBP", "R12", "R13", "R14", "R15"})};
 }

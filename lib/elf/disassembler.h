@@ -59,7 +59,8 @@ class Disassembler {
                                               std::span<const std::byte> after) const;
 
   /// What becomes of the address that the instruction at `offset` has in the field that ends at `field_end`, as far as
-  /// the instructions after it tell without following branches. Only for x86_64; elsewhere nothing is known.
+  /// the instructions after it tell without following branches. On POWER the field is a slot's distance, and the address
+  /// what is loaded from there.
   struct AddressFate {
     enum class Kind {
       unknown,
@@ -87,7 +88,7 @@ class Disassembler {
     bool constant = false;  ///< its last operand is a constant, which its last bytes are
   };
 
-  /// For the instruction at `offset`. Only for x86_64: elsewhere nothing is known.
+  /// For the instruction at `offset`.
   RegisterUse registers_of(std::span<const std::byte> code, uint64_t offset) const;
 
   /// The sets of registers that hold arguments at a call, a result at a return, and anything across a call.

@@ -38,7 +38,7 @@ TEST_CASE("a new function with new static data", "[vm]") {
   const Livepatch& livepatch = Suite::get().livepatch("new-function-new-data");
   const auto check =
       commands({"cat /proc/uptime", "tail -n 1 /proc/uptime", "for i in 1 2 3; do tail -n 1 /proc/uptime; done"});
-  for (int round = 0; round < Suite::get().lives(); ++round) {  // a second life counts from the start again
+  for (int round = 0; round < 2; ++round) {  // a second life counts from the start again
     const auto result = run_livepatch(livepatch, check);
     CHECK_THAT(result.outputs.at(0).before, !Contains("read"));
     // The wait for the end of the transition reads the file as well.

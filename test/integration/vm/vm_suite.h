@@ -43,9 +43,6 @@ class Suite {
   const kernel::Kernel& kernel() const { return kernel_; }
   const kernel::KernelSelection& selection() const { return selection_; }
   bool is_x86() const { return kernel_.arch == "x86_64"; }
-  /// How often a livepatch with data of its own can be loaded: on POWER nobody can tell what becomes of an address, so
-  /// that such a module stays loaded.
-  int lives() const { return is_x86() ? 2 : 1; }
   const elf::SymbolIndex& vmlinux() const { return vmlinux_; }
   const elf::Exports& exports() const { return exports_; }
   const diff::TableSizes& table_sizes() const { return sizes_; }

@@ -1,5 +1,4 @@
 // A longer table, and code that knows its length.
-// compilers: gcc clang
 // expect: changed f
 // expect: data table
 #include "kernel.h"
