@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "arch/linked_code.h"
 #include "diff/instructions.h"
+#include "elf/power_instructions.h"
 #include "support/bytes.h"
 #include "support/error.h"
 
@@ -48,6 +50,7 @@ struct ImageForm::Code {
   const std::vector<elf::Instruction>& instructions;
   std::span<const std::byte> bytes;
   const std::vector<elf::Disassembler::Mention>& mentions;  ///< of a linked image
+  std::vector<elf::PowerHalf> halves{};                     ///< of a linked image with halves of addresses
   const Code* owner = nullptr;                              ///< of code that is put over a site: the function
 };
 
@@ -75,6 +78,11 @@ ImageForm::ImageForm(const elf::ElfObject& image)
     });
     const auto same = [](const Place& a, const Place& b) { return a.value == b.value; };
     places.erase(std::unique(places.begin(), places.end(), same), places.end());
+  }
+  if (linked_ && arch::linked_code_for(image.machine()) != nullptr) {
+    for (const elf::Symbol& s : image.symbols()) {
+      if (s.name == arch::LinkedCode::kBase && s.is_defined()) base_ = s.value;
+    }
   }
   make_lists();
   tables_.emplace(index_, [this](const elf::Section& section, uint64_t value) { return covering(section, value); });
@@ -224,6 +232,29 @@ void ImageForm::add_relocated(const Code& code, const elf::Instruction& instruct
   }
 }
 
+/// The lower half stands for the whole address, or for what the slot there points to; an upper one for nothing.
+bool ImageForm::add_half(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+  const auto half = std::lower_bound(code.halves.begin(), code.halves.end(), instruction.offset,
+                                     [](const elf::PowerHalf& h, uint64_t offset) { return h.offset < offset; });
+  if (half == code.halves.end() || half->offset != instruction.offset) return false;
+  const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
+  const size_t start = out.size();
+  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  out[start] = out[start + 1] = '\0';
+  if (!half->lower) return true;
+  const elf::Section* section = index_.section_at(half->address);
+  uint64_t value = half->address;
+  out += '|';
+  if (section != nullptr && (section->name == ".toc" || section->name == ".got")) {
+    const uint64_t slot = value - section->address;
+    if (slot + sizeof value <= section->data.size()) value = read_le<uint64_t>(section->data, slot);
+    section = index_.section_at(value);
+    out += '*';
+  }
+  describe(code, section, value, out);
+  return true;
+}
+
 /// Where in the instruction its address stands is found by its value: relative to the end, or absolute.
 void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const {
   const size_t bytes = out.size();
@@ -257,9 +288,9 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
 void ImageForm::add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const {
   if (instruction.flow != elf::Flow::none)
     add_branch(code, instruction, out);
-  else if (linked_)
+  else if (linked_ && !add_half(code, instruction, out))
     add_linked(code, instruction, out);
-  else
+  else if (!linked_)
     add_relocated(code, instruction, out);
 }
 
@@ -271,7 +302,7 @@ void ImageForm::add_replacement(const Code& owner, const ImageTables::Replacemen
   const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
   std::vector<elf::Disassembler::Mention> mentions;
   if (linked_) mentions = disassembler.mentions(bytes, replacement.code.value, per_cpu_ != nullptr ? 0 : low_, high_);
-  const Code code{section, start, bytes.size(), instructions, bytes, mentions, &owner};
+  const Code code{section, start, bytes.size(), instructions, bytes, mentions, {}, &owner};
   for (const elf::Instruction& i : instructions) {
     add_instruction(code, i, out);
     out += '\n';
@@ -312,7 +343,8 @@ void ImageForm::each_item(const ImageFunction& function, const elf::Disassembler
   const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
   std::vector<elf::Disassembler::Mention> mentions;
   if (linked_) mentions = disassembler.mentions(bytes, function.symbol->value, per_cpu_ != nullptr ? 0 : low_, high_);
-  const Code code{section, function.symbol->value - section.address, bytes.size(), instructions, bytes, mentions};
+  Code code{section, function.symbol->value - section.address, bytes.size(), instructions, bytes, mentions};
+  if (base_) code.halves = elf::power_halves(bytes, *base_);
   std::string text;
   for (const elf::Instruction& i : instructions) {
     if (i.nop) continue;

@@ -20,15 +20,13 @@
 
 namespace klp::diff {
 
-/// A function, or a variable.
-struct ImageFunction {
+struct ImageFunction {  ///< or a variable
   const elf::Symbol* symbol = nullptr;
   std::string name;       ///< stable_name; a .cold part has its own
   std::string_view file;  ///< the FILE symbol of a local one, "meminfo.c"; empty for globals
 };
 
-/// One instruction of a function.
-struct FormItem {
+struct FormItem {       ///< one instruction of a function
   uint64_t offset = 0;  ///< in the function
   uint8_t size = 0;
   std::string text;                          ///< its form, unprintable in part
@@ -92,6 +90,7 @@ class ImageForm {
   void describe_data(const elf::Section& section, uint64_t value, std::string& out) const;
   void add_branch(const Code& code, const elf::Instruction& instruction, std::string& out) const;
   void add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  bool add_half(const Code& code, const elf::Instruction& instruction, std::string& out) const;
   void add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const;
   void describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, std::string& out) const;
   void add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const;
@@ -110,6 +109,7 @@ class ImageForm {
   elf::SymbolIndex index_;
   bool linked_;
   uint64_t low_ = UINT64_MAX, high_ = 0;
+  std::optional<uint64_t> base_;  ///< what the base register holds, on machines with halves of addresses
   const elf::Section* per_cpu_ = nullptr;
   std::vector<std::vector<Place>> places_;        ///< by section, by value
   std::map<uint64_t, const elf::Symbol*> marks_;  ///< of a linked image: the linker's, by address

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "support/bytes.h"
 
@@ -55,6 +56,45 @@ std::vector<Instruction> decode_power(std::span<const std::byte> code) {
     if (!instruction.nop) ++number;
     result.push_back(instruction);
     offset += size;
+  }
+  return result;
+}
+
+// Power ISA 3.1: D-form and DS-form have the opcode in bits 0-5, two registers, and 16 bits of distance.
+std::vector<PowerHalf> power_halves(std::span<const std::byte> code, uint64_t base) {
+  constexpr uint32_t kAddi = 14, kAddis = 15, kBranch = 18, kFirstMemory = 32, kLastMemory = 55, kLoadDouble = 58,
+                     kStoreDouble = 62, kBase = 2;
+  std::vector<PowerHalf> result;
+  std::array<std::optional<uint64_t>, 32> held;
+  held[kBase] = base;
+  for (const Instruction& i : decode_power(code)) {
+    if (i.size != 4) continue;
+    const auto word = read_le<uint32_t>(code, i.offset);
+    const uint32_t opcode = word >> 26, to = word >> 21 & 31, from = word >> 16 & 31;
+    const auto distance = static_cast<uint64_t>(int64_t{static_cast<int16_t>(word)});
+    const bool memory =
+        (opcode >= kFirstMemory && opcode <= kLastMemory) || opcode == kLoadDouble || opcode == kStoreDouble;
+    const bool store = (opcode >= 36 && opcode <= 39) || opcode == 44 || opcode == 45 || opcode == 47 || opcode >= 52;
+    if ((opcode == kAddis || opcode == kAddi) && to == kBase) {
+      result.push_back({i.offset, false, 0});
+    } else if (opcode == kAddis && held[from] && from != 0) {
+      result.push_back({i.offset, false, 0});
+      held[to] = *held[from] + (distance << 16);
+    } else if ((opcode == kAddi || memory) && from != 0 && held[from]) {
+      const uint64_t low = opcode == kLoadDouble || opcode == kStoreDouble ? distance & ~3ULL : distance;
+      result.push_back({i.offset, true, *held[from] + low});
+      if (!store && to != kBase) held[to].reset();
+    } else if (opcode == kBranch) {
+      if ((word & 1) != 0) {  // a call
+        for (uint32_t r = 0; r <= 12; ++r) {
+          if (r != kBase && r != 1) held[r].reset();
+        }
+      }
+    } else if (!(memory && store)) {
+      for (const uint32_t r : {to, from}) {
+        if (r != kBase && !(memory && r == from)) held[r].reset();
+      }
+    }
   }
   return result;
 }

@@ -113,6 +113,28 @@ expect_output 'variables: 1 refused'
 expect_output 'lifted +leaf .*called by root'
 expect_output 'the whole of it needs a reboot'
 
+say "POWER: addresses in halves, linked at two places"
+power() { # NAME SED-SCRIPT START
+  mkdir -p "$work/$1"
+  sed -E "$2" >"$work/$1/power.c" <<'C'
+extern int printk(const char *text, ...);
+int limit = 5;
+__attribute__((noipa)) static int helper(int x) { return x + limit; }
+int first(int x) { return printk("first %d", x) + helper(x); }
+int second(int x) { return x > 3 ? helper(x) : first(x); }
+__attribute__((noipa)) int printk(const char *text, ...) { return text[0]; }
+C
+  (cd "$work/$1" && powerpc64le-linux-gnu-gcc -O2 -mcmodel=medium -ffunction-sections -fdata-sections -c power.c &&
+    powerpc64le-linux-gnu-ld -e 0 -Ttext-segment="$3" -o image power.o)
+}
+power p1 '' 0xc000000000000000
+power p2 '1s/^/\n/' 0xc000000000400000
+power p3 's/first %d/first: %d/' 0xc000000000400000
+expect_status 0 "$klp_diff" compare "$work/p1/image" "$work/p2/image"
+expect_status 1 "$klp_diff" compare "$work/p1/image" "$work/p3/image"
+expect_output 'functions: 2 changed; variables: none'
+expect_output 'changed first .*"first: %d instead of "first %d'
+
 say "wrong input"
 : >"$work/empty.o"
 mkdir "$work/nothing"
