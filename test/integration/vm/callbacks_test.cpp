@@ -185,7 +185,8 @@ TEST_CASE("a state over an upgrade by atomic replace", "[vm]") {
   CHECK(vm::trouble_in(end).empty());
 }
 
-TEST_CASE("a system call by kpatch's macro", "[vm]") {
+// On POWER's test kernel an overridden weak function stands behind sys_umask (elf/ftrace_site.h).
+TEST_CASE("a system call by kpatch's macro", "[vm][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("syscall-kpatch");
   vm::LivepatchCheck check;
   check.commands = {"(umask 022; umask)"};

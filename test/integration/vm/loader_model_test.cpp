@@ -294,7 +294,7 @@ class Trial {
 
 }  // namespace
 
-TEST_CASE("the kernel loads or refuses mutants of livepatches as the model of its loader says", "[vm][loader-model]") {
+TEST_CASE("the kernel loads or refuses mutants of livepatches as the model of its loader says", "[vm][loader-model][x86]") {
   std::vector<Base> bases = {
       {"meminfo-string", {}}, {"module-function", "zram"}, {"same-named-function", {}}, {"cold-part", {}},
       {"per-cpu", {}},        {"static-branch", {}},       {"static-call", {}},         {"alternatives", {}},
