@@ -51,7 +51,10 @@ std::vector<report::ComparedBinary> listed(const ComparedSide& before, const Com
 }
 
 void compare_binary(const fs::path& a, const fs::path& b, report::ComparedBinary& binary, BinaryFacts& facts) {
-  if (have_equal_bytes(a, b)) return;
+  if (have_equal_bytes(a, b)) {
+    read_binary(a);  // Two equal files that are no binaries are no equal builds.
+    return;
+  }
   const BinaryPair pair = read_pair(a, b);
   binary.difference = compare_pair(pair);
   facts.add(pair.before, pair.after, binary);

@@ -142,6 +142,10 @@ echo 'int f(void) { return 1; }' | powerpc64le-linux-gnu-gcc -x c -c -o "$work/p
 expect_status 4 "$klp_diff" compare "$work/before/unit.o" "$work/no-such.o"
 expect_output 'no-such\.o: no such file or directory'
 expect_output 'hint: give two files, directories'
+expect_status 4 "$klp_diff" compare "$work/empty.o" "$work/empty.o"
+expect_output 'empty\.o: the file is empty'
+expect_status 4 "$klp_diff" compare /etc/passwd /etc/passwd
+expect_output '/etc/passwd: not an ELF file'
 expect_status 4 "$klp_diff" compare "$work/before/unit.o" "$work/empty.o"
 expect_output 'empty\.o'
 expect_status 4 "$klp_diff" compare "$work/before" "$work/nothing"
