@@ -25,10 +25,7 @@ fs::path changing_assembler() {
 }
 
 fs::path assembler_of(const std::string& compiler) {
-  std::string name = run_checked({compiler, "-print-prog-name=as"});
-  while (name.ends_with('\n')) name.pop_back();
-  if (name.find('/') != name.npos) return name;
-  const auto found = find_program(name);
+  const auto found = program_of_compiler(compiler, "as");
   if (!found) throw Error(fmt::format("the assembler of {} is missing", compiler), "apt-get install binutils");
   return *found;
 }
@@ -50,6 +47,13 @@ fs::path long_branch_directory(const std::string& compiler) {
 }
 
 }  // namespace
+
+std::optional<fs::path> program_of_compiler(const std::string& compiler, const std::string& name) {
+  std::string path = run({compiler, "-print-prog-name=" + name}).output;
+  while (path.ends_with('\n')) path.pop_back();
+  if (path.find('/') != path.npos) return path;
+  return find_program(path);
+}
 
 void make_starter(const fs::path& file, const std::string& script) {
   if (fs::exists(file) && read_file(file) == script) return;

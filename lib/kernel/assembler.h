@@ -5,12 +5,16 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "kernel/index.h"
 #include "kernel/kernel.h"
 
 namespace klp::kernel {
+
+/// The program that `compiler` runs for "cc1" or "as"; nothing when there is none.
+std::optional<std::filesystem::path> program_of_compiler(const std::string& compiler, const std::string& name);
 
 /// Writes `file`, an executable script, unless it is there with this text.
 void make_starter(const std::filesystem::path& file, const std::string& script);

@@ -7,6 +7,7 @@
 
 #include <sstream>
 
+#include "kernel/assembler.h"
 #include "support/log.h"
 #include "support/run.h"
 
@@ -86,13 +87,7 @@ std::vector<fs::path> compiler_programs(const std::string& compiler) {
   };
   if (const auto driver = find_program(compiler)) add(*driver);
   for (const char* name : {"cc1", "as"}) {
-    std::string path = run({compiler, std::string("-print-prog-name=") + name}).output;
-    while (path.ends_with('\n')) path.pop_back();
-    if (path.find('/') != std::string::npos) {
-      add(path);
-    } else if (const auto found = find_program(path)) {
-      add(*found);
-    }
+    if (const auto found = program_of_compiler(compiler, name)) add(*found);
   }
   return result;
 }
