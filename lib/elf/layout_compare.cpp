@@ -361,18 +361,22 @@ std::vector<LayoutComparison> LayoutComparer::differences() {
     LayoutComparison comparison = compare(name);
     if (comparison.state != LayoutState::same) result.push_back(std::move(comparison));
   }
-  std::map<std::string_view, TypeId> by_enumerator;
+  std::map<std::string_view, std::vector<TypeId>> by_enumerator;
   for (const TypeId id : a_.unnamed_enumerations()) {
-    for (const Enumerator& e : a_.at(id).enumerators) by_enumerator.emplace(e.name, id);
+    for (const Enumerator& e : a_.at(id).enumerators) by_enumerator[e.name].push_back(id);
   }
+  // Several files may each have an enumeration with such a name: a kernel's table has them all.
   for (const TypeId id : b_.unnamed_enumerations()) {
-    for (const Enumerator& e : b_.at(id).enumerators) {
-      const auto before = by_enumerator.find(e.name);
-      if (before == by_enumerator.end()) continue;
-      LayoutComparison comparison = compare_as(fmt::format("enum of {}", e.name), before->second, id);
-      if (comparison.state != LayoutState::same) result.push_back(std::move(comparison));
-      break;
-    }
+    const auto& all = b_.at(id).enumerators;
+    const auto known =
+        std::find_if(all.begin(), all.end(), [&](const Enumerator& e) { return by_enumerator.contains(e.name); });
+    if (known == all.end()) continue;
+    std::vector<LayoutComparison> found;
+    for (const TypeId before : by_enumerator.at(known->name))
+      found.push_back(compare_as(fmt::format("enum of {}", known->name), before, id));
+    const bool same =
+        std::any_of(found.begin(), found.end(), [](const LayoutComparison& c) { return c.state == LayoutState::same; });
+    if (!same) result.push_back(std::move(found.front()));
   }
   return result;
 }

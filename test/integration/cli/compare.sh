@@ -39,7 +39,9 @@ assert by_name["unit.o"]["functions"][0]["because"][0].startswith("code differs 
 PYTHON
 rm "$work/out/compare.json"
 
-say "modules of the kernel: one with itself but for its name, two that have little in common"
+say "the kernel with itself, and modules: one with itself but for its name, two that have little in common"
+expect_status 0 "$klp_diff" compare "$kernel" "$kernel"
+expect_output '^same: '
 image=$("$klp_diff" kernel show "$kernel" | sed -n 's|^config *||p' | xargs dirname | xargs dirname)
 loop=$(find "$image" -name 'loop.ko' | head -n 1)
 null_blk=$(find "$image" -name 'null_blk.ko' | head -n 1)
