@@ -76,8 +76,8 @@ void write_initramfs(const kernel::Kernel& kernel, const VmOptions& options) {
 }
 
 /// From 6.4 on a transition begins and ends with rewriting every call of cond_resched()
-/// (include/linux/livepatch_sched.h). QEMU 7.2, which runs each processor in a thread of its own, was seen to execute a
-/// breakpoint of that which was gone already, and the kernel dies of it; one processor has nobody to race with.
+/// (include/linux/livepatch_sched.h), and waits for the other processors three times at each. They share one thread
+/// (qemu_command), so that each wait lasts until a busy one has had its turn of 100 ms: minutes in all.
 unsigned processors(const kernel::Kernel& kernel, const VmOptions& options) {
   if (options.cpus != 0) return options.cpus;
   return !kernel.source.empty() && fs::exists(kernel.source / "include/linux/livepatch_sched.h") ? 1 : 2;
@@ -86,7 +86,9 @@ unsigned processors(const kernel::Kernel& kernel, const VmOptions& options) {
 std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOptions& options) {
   // panic=-1 with -no-reboot: a panic ends QEMU at once. printk.devkmsg: our marks are never rate-limited. The
   // watchdogs get minutes instead of seconds: an emulated processor stands still whenever the host is busy or paused,
-  // and a guest that really hangs runs into our own limits.
+  // and a guest that really hangs runs into our own limits. One thread for all processors: with a thread for each,
+  // QEMU 7.2 keeps on running a breakpoint that text_poke has taken back (seen on 5.10, where kprobe_int3_handler sends
+  // the processor back to the same place for ever, 6.1 and 6.12).
   const Machine machine = machine_for(target_of(kernel));
   const std::string parameters = "console=" + machine.console +
                                  " ignore_loglevel printk.devkmsg=on panic=-1 rdinit=/init watchdog_thresh=60 "
@@ -94,7 +96,7 @@ std::vector<std::string> qemu_command(const kernel::Kernel& kernel, const VmOpti
   // clang-format off
   std::vector<std::string> command = {machine.program, "-nodefaults", "-no-user-config", "-no-reboot",
           "-display", "none",
-          "-accel", "tcg,thread=multi",
+          "-accel", "tcg,thread=single",
           "-cpu", options.cpu_model.empty() ? machine.processor : options.cpu_model,
           "-smp", std::to_string(processors(kernel, options)),
           "-m", std::to_string(options.memory_mib),

@@ -37,7 +37,7 @@ class GuestFault : public Error {
 
 struct VmOptions {
   std::filesystem::path directory;  ///< an existing directory for the initramfs and logs, not shared with another VM
-  unsigned cpus = 0;                ///< 0: two, or one where the emulator cannot be trusted with two (vm.cpp)
+  unsigned cpus = 0;                ///< 0: two, or one where two are too slow (vm.cpp)
   unsigned memory_mib = 1024;
   std::string cpu_model;                     ///< a model of QEMU's; empty: the machine's own (machine.h)
   std::string append;                        ///< further kernel parameters

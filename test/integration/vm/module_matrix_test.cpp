@@ -34,8 +34,7 @@ class TestModule {
  public:
   explicit TestModule(const ModulePair& pair) : machine_(Suite::get().machine()) {
     // Switching a tracepoint's static call makes the kernel wait for the other processor at every byte that it writes
-    // (text_poke_sync). Emulated with a thread for each, the other one was twice seen not to answer for minutes (6.1;
-    // in vmlinux' own sites as well). So the second one stays off from here on.
+    // (text_poke_sync), slow in an emulator (lib/vm/vm.cpp). So the second one stays off from here on.
     machine_.run("echo 0 >/sys/devices/system/cpu/cpu1/online");
     machine_.copy_in(pair.module());
     machine_.copy_in(test_module("klp_keys_user", "klp_keys"));

@@ -156,8 +156,8 @@ vm::Vm& Suite::machine() {
   unbootable_ = true;
   vm_ = std::make_unique<vm::Vm>(kernel_, options);
   unbootable_ = false;
-  // Two processors while a transition rewrites calls may kill the guest (lib/vm/vm.cpp): the second one waits for the
-  // test that needs it.
+  // Two processors are too slow where a transition rewrites every cond_resched() (lib/vm/vm.cpp): the second one waits
+  // for the test that needs it.
   if (vmlinux_.maybe_global("sched_dynamic_klp_enable") != nullptr)
     check(vm_->run("echo 0 >/sys/devices/system/cpu/cpu1/online").status == 0, "the second processor stays on");
   return *vm_;
