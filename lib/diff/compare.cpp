@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "diff/closure.h"
+#include "diff/stable_name.h"
 #include "support/bytes.h"
 #include "support/log.h"
 
@@ -407,8 +408,12 @@ ChangeSet compare(const Pieces& original, const Pieces& patched, const Correlati
       result.functions.push_back({FunctionChange::Kind::added, nullptr, &b, "new function"});
     } else if (const auto found = changed.find(&b); found != changed.end()) {
       result.functions.push_back({FunctionChange::Kind::changed, a, &b, found->second});
-    } else if (lines_moved.count(&b) != 0) {
-      result.only_lines.push_back(&b);
+    } else {
+      if (lines_moved.count(&b) != 0) result.only_lines.push_back(&b);
+      // The linker script gathers some sections between marks that the kernel asks for (in_sched_functions(), kprobes;
+      // include/asm-generic/vmlinux.lds.h, 5.10-6.12).
+      const std::string from = memory_kind(a->section->name), to = memory_kind(b.section->name);
+      if (from != to) result.moved.emplace_back(&b, fmt::format("from {} to {}", from, to));
     }
   }
   return result;

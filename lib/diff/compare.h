@@ -95,6 +95,9 @@ struct ChangeSet {
   std::vector<DataChange> data;                 ///< paired data whose content or size changed
   std::vector<const Piece*> removed_functions;  ///< of the original
   std::vector<const Piece*> only_lines;         ///< leaders of the patched object that differ in line numbers only
+  /// Leaders of the patched object that differ only in the part of the text that they lie in, and where they were
+  /// moved.
+  std::vector<std::pair<const Piece*, std::string>> moved;
   bool empty() const { return functions.empty() && data.empty(); }
 };
 

@@ -10,6 +10,7 @@
 #include "diff/plan.h"
 #include "diff/roots.h"
 #include "diff/section_use.h"
+#include "diff/start_calls.h"
 #include "diff/type_changes.h"
 #include "diff/unnamed_entries.h"
 #include "elf/debug_info.h"
@@ -58,6 +59,7 @@ class UnitAnalysis {
     report_new_start_calls();
     report_unnamed_entries();
     report_line_changes();
+    report_moved_functions();
     report_removed_locals();
     // Fence: the roots are final. From here on "is this function replaced?" has one answer.
     if (!chosen_.roots.empty() || !marks_.states.empty()) plan_module();
@@ -179,22 +181,6 @@ class UnitAnalysis {
                             explanations_->of_data(piece.name(), reason)});
   }
 
-  /// Functions that a section of start-up calls refers to. The names of its entries hold counters and line numbers and
-  /// say nothing.
-  static std::set<std::string> start_calls(const Pieces& pieces) {
-    std::set<std::string> result;
-    for (const elf::Section& section : pieces.object().sections()) {
-      if (!section.name.starts_with(".initcall") && !section.name.starts_with(".con_initcall")) continue;
-      for (const elf::Relocation& r : section.relocations) {
-        if (pieces.arch().field_kind(r).width == 0) continue;
-        const Reference reference = pieces.resolve(r);
-        if (reference.kind == Reference::Kind::piece) result.insert(std::string(reference.piece->name()));
-        if (reference.kind == Reference::Kind::external) result.insert(std::string(reference.symbol->name));
-      }
-    }
-    return result;
-  }
-
   void report_new_start_calls() {
     const std::set<std::string> before = start_calls(original_);
     for (const std::string& name : start_calls(patched_)) {
@@ -255,6 +241,14 @@ class UnitAnalysis {
     for (const Piece* piece : changes_.only_lines) names += (names.empty() ? "" : ", ") + std::string(piece->name());
     if (names.empty()) return;
     refuse("line-only", "", fmt::format("only line numbers differ, left out: {}", names), "", Severity::note);
+  }
+
+  void report_moved_functions() {
+    for (const auto& [piece, text] : changes_.moved) {
+      refuse("moved-function", piece->name(),
+             fmt::format("its code stays the same and is moved {}, which a livepatch cannot do", text),
+             "nothing, unless where it lies is the fix: then the fix needs a reboot", Severity::warning);
+    }
   }
 
   void plan_module() {

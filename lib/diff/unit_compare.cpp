@@ -124,6 +124,8 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
   }
   for (const Piece* piece : changes.removed_functions)
     add(ImageChange::Kind::removed, piece, nullptr, inlining(debug_b, piece->name(), "is inlined now, into"));
+  for (const auto& [piece, text] : changes.moved)
+    add(ImageChange::Kind::changed, correlation.original_of(piece), piece, "moved " + text);
   join_moved(comparison, original, patched, result.functions);
   for (const Piece& piece : patched.all()) {
     result.compared += piece.kind == PieceKind::function ? 1 : 0;
