@@ -250,12 +250,24 @@ std::optional<std::string> Comparison::instruction_difference(CodePair& pair, co
   for (size_t k = 0; k < refs_x.size(); ++k) {
     const bool same_place =
         refs_x[k]->offset - pair.a.offset - x.offset == refs_y[k]->offset - pair.b.offset - y.offset;
+    const Reference a = original_.resolve(*refs_x[k]), b = patched_.resolve(*refs_y[k]);
     if (same_place && refs_x[k]->type == refs_y[k]->type &&
-        same_reference(original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]), 0))
+        (same_reference(a, b, 0) || is_line_in_text(pair, x.offset, a, y.offset, b)))
       continue;
-    return reference_change(y.offset, original_.resolve(*refs_x[k]), patched_.resolve(*refs_y[k]));
+    return reference_change(y.offset, a, b);
   }
   return std::nullopt;
+}
+
+/// A message that says where it stands, as memcpy()'s does.
+bool Comparison::is_line_in_text(CodePair& pair, uint64_t offset_a, const Reference& a, uint64_t offset_b,
+                                 const Reference& b) const {
+  using Kind = Reference::Kind;
+  if (a.kind != Kind::string || b.kind != Kind::string || a.offset != 0 || b.offset != 0) return false;
+  const auto lines = lines_in_text(a.string, b.string);
+  if (!lines || !lines_.explain(pair.a, offset_a, lines->before, pair.b, offset_b, lines->after)) return false;
+  pair.only_lines = true;
+  return true;
 }
 
 /// A direct branch without relocation.

@@ -31,6 +31,9 @@ class Comparison {
   /// Needed once before difference() where the objects have no line tables: what other functions tell about lines.
   void learn_lines();
 
+  /// See LineNumbers.
+  void take_long_statements() { lines_.take_long_statements(); }
+
   struct DataDifference {
     std::string text;
     std::optional<uint64_t> at;  ///< offset in the variable, where it is one place
@@ -53,6 +56,8 @@ class Comparison {
   std::optional<std::string> code_difference(CodePair& pair) const;
   std::optional<std::string> instruction_difference(CodePair& pair, const elf::Instruction& x,
                                                     const elf::Instruction& y) const;
+  bool is_line_in_text(CodePair& pair, uint64_t offset_a, const Reference& a, uint64_t offset_b,
+                       const Reference& b) const;
   bool same_branch(const CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const;
   bool same_bytes(CodePair& pair, const elf::Instruction& x, const elf::Instruction& y) const;
   std::optional<std::string> table_difference(const Piece& a, const Piece& b) const;

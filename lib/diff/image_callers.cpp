@@ -23,7 +23,7 @@ void each_callee(std::string_view digest, See see) {
 
 }  // namespace
 
-void add_callers(const ImageForm& form, const std::vector<std::string>& digests, std::vector<ImageChange>& changes) {
+void add_callers(const ImageForm& form, const std::vector<FormText>& digests, std::vector<ImageChange>& changes) {
   std::unordered_map<std::string_view, ImageChange*> wanted;
   for (ImageChange& c : changes) {
     if (c.kind == ImageChange::Kind::changed && c.traceable && !*c.traceable) wanted.emplace(c.name, &c);
@@ -33,7 +33,7 @@ void add_callers(const ImageForm& form, const std::vector<std::string>& digests,
   for (const ImageFunction& f : form.functions()) ++bearers[f.name];
   for (size_t i = 0; i < digests.size(); ++i) {
     const ImageFunction& caller = form.functions()[i];
-    each_callee(digests[i], [&](std::string_view callee) {
+    each_callee(digests[i].text, [&](std::string_view callee) {
       const auto found = wanted.find(callee);
       if (found == wanted.end() || bearers[callee] != 1 || caller.name == callee) return;
       std::vector<std::string>& callers = found->second->callers;

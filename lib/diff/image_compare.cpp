@@ -1,24 +1,19 @@
 #include "diff/image_compare.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
-#include <set>
 
 #include "diff/image_callers.h"
 #include "diff/image_form.h"
 #include "diff/image_noise.h"
+#include "diff/image_pairing.h"
 #include "support/error.h"
 
 namespace klp::diff {
 namespace {
 
 constexpr std::string_view kTableLines = "line numbers in tables";
-
-/// Functions or variables with their forms.
-struct List {
-  const std::vector<ImageFunction>& entries;
-  std::vector<std::string> forms;
-};
 
 /// One of the builds.
 struct Side {
@@ -30,119 +25,7 @@ struct Side {
 
   ImageForm form;
   elf::Disassembler disassembler;
-  List functions, variables;
-};
-
-/// Which entry of one build is which of the other.
-class Pairing {
- public:
-  Pairing(const List& before, const List& after) : a_(before), b_(after) {
-    pair_groups(grouped(a_), grouped(b_));
-    pair_moved();
-    pair_renamed();
-  }
-
-  std::vector<std::pair<size_t, size_t>> equal, unequal;
-  std::vector<std::pair<size_t, size_t>> moved;    ///< equal ones in another file, also in `equal`
-  std::vector<std::pair<size_t, size_t>> renamed;  ///< equal ones of another name
-  std::vector<size_t> only_before, only_after;
-
- private:
-  using Key = std::pair<std::string_view, std::string_view>;  // name, file
-  using Group = std::vector<size_t>;
-
-  static std::map<Key, Group> grouped(const List& list) {
-    std::map<Key, Group> result;
-    for (size_t i = 0; i < list.entries.size(); ++i) result[{list.entries[i].name, list.entries[i].file}].push_back(i);
-    return result;
-  }
-
-  void pair_groups(const std::map<Key, Group>& before, const std::map<Key, Group>& after) {
-    for (const auto& [key, group] : before) {
-      const auto other = after.find(key);
-      if (other == after.end())
-        only_before.insert(only_before.end(), group.begin(), group.end());
-      else
-        pair_group(group, other->second);
-    }
-    for (const auto& [key, group] : after) {
-      if (before.count(key) == 0) only_after.insert(only_after.end(), group.begin(), group.end());
-    }
-  }
-
-  /// Several of one name in files of one name: equal ones belong together, the others in their order.
-  void pair_group(const Group& before, const Group& after) {
-    std::map<std::string_view, Group> by_form;
-    for (const size_t j : after) by_form[b_.forms[j]].push_back(j);
-    Group rest;
-    std::set<size_t> paired;
-    for (const size_t i : before) {
-      Group& same = by_form[a_.forms[i]];
-      const auto free = std::find_if(same.begin(), same.end(), [&](size_t j) { return paired.count(j) == 0; });
-      if (free == same.end())
-        rest.push_back(i);
-      else {
-        paired.insert(*free);
-        equal.emplace_back(i, *free);
-      }
-    }
-    size_t next = 0;
-    for (const size_t j : after) {
-      if (paired.count(j) != 0) continue;
-      if (next < rest.size())
-        unequal.emplace_back(rest[next++], j);
-      else
-        only_after.push_back(j);
-    }
-    only_before.insert(only_before.end(), rest.begin() + static_cast<ptrdiff_t>(next), rest.end());
-  }
-
-  /// What has gone to another file, or became static, keeps its name.
-  void pair_moved() {
-    std::map<std::string_view, Group> before, after;
-    for (const size_t i : only_before) before[a_.entries[i].name].push_back(i);
-    for (const size_t j : only_after) after[b_.entries[j].name].push_back(j);
-    std::set<size_t> done_a, done_b;
-    for (const auto& [name, group] : before) {
-      const auto other = after.find(name);
-      if (other == after.end() || group.size() != 1 || other->second.size() != 1) continue;
-      const size_t i = group.front(), j = other->second.front();
-      done_a.insert(i);
-      done_b.insert(j);
-      if (a_.forms[i] == b_.forms[j]) {
-        moved.emplace_back(i, j);
-        equal.emplace_back(i, j);
-      } else
-        unequal.emplace_back(i, j);
-    }
-    std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
-    std::erase_if(only_after, [&](size_t j) { return done_b.count(j) != 0; });
-  }
-
-  /// What is gone and what is new have got another name when they are equal, and nothing else is like them. Short ones
-  /// are equal by chance.
-  void pair_renamed() {
-    constexpr uint64_t kTelling = 24;  // bytes
-    std::map<std::string_view, Group> before, after;
-    const auto add = [](const List& list, size_t n, std::map<std::string_view, Group>& to) {
-      if (list.entries[n].symbol->size >= kTelling && list.entries[n].symbol->section->is_exec())
-        to[list.forms[n]].push_back(n);
-    };
-    for (const size_t i : only_before) add(a_, i, before);
-    for (const size_t j : only_after) add(b_, j, after);
-    std::set<size_t> done_a, done_b;
-    for (const auto& [form, group] : before) {
-      const auto other = after.find(form);
-      if (group.size() != 1 || other == after.end() || other->second.size() != 1) continue;
-      renamed.emplace_back(group[0], other->second[0]);
-      done_a.insert(group[0]);
-      done_b.insert(other->second[0]);
-    }
-    std::erase_if(only_before, [&](size_t i) { return done_a.count(i) != 0; });
-    std::erase_if(only_after, [&](size_t j) { return done_b.count(j) != 0; });
-  }
-
-  const List &a_, &b_;
+  FormList functions, variables;
 };
 
 /// What the build itself leaves: versions, times, ids.
@@ -161,39 +44,51 @@ std::string without_cold(const std::string& name) {
 
 class ImageComparison {
  public:
-  ImageComparison(const Side& before, const Side& after)
-      : a_(before), b_(after), noise_(before.form, after.form, after.disassembler) {}
+  ImageComparison(const Side& before, const Side& after, const LineSources& lines)
+      : a_(before),
+        b_(after),
+        pairing_(a_.form, b_.form, {a_.functions, b_.functions, a_.variables, b_.variables}),
+        noise_(before.form, after.form, after.disassembler, lines) {}
 
   ImageDifference run() {
-    const Pairing functions(a_.functions, b_.functions);
+    const Pairing &functions = pairing_.functions(), &variables = pairing_.variables();
     for (const auto& [i, j] : functions.unequal) look_closer(i, j);
     check_equal(functions, a_.functions, b_.functions, result_.functions);
     report_single(functions, a_.functions, b_.functions, result_.functions);
     result_.compared = b_.functions.entries.size();
     join_cold_parts();
     add_callers(a_.form, a_.functions.forms, result_.functions);
-    const Pairing variables(a_.variables, b_.variables);
     for (const auto& [i, j] : variables.unequal) compare_contents(i, j);
     check_equal(variables, a_.variables, b_.variables, result_.variables);
     report_single(variables, a_.variables, b_.variables, result_.variables);
     result_.compared_variables = b_.variables.entries.size();
+    for (const ImageForm* form : {&a_.form, &b_.form}) {
+      for (const std::string_view table : form->tables().unread())
+        result_.not_compared.push_back(fmt::format("{} of {}: its entries are of no known layout", table,
+                                                   std::filesystem::path(form->image().name()).filename().string()));
+    }
     return std::move(result_);
   }
 
  private:
   /// What has the same form may lie in memory of another kind, or differ in numbers that the form leaves out.
-  void check_equal(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
+  void check_equal(const Pairing& pairing, const FormList& before, const FormList& after,
+                   std::vector<ImageChange>& out) {
     for (const auto& [i, j] : pairing.equal) {
       const ImageFunction &f = before.entries[i], &g = after.entries[j];
       const std::string from = a_.form.area(f), to = b_.form.area(g);
       if (from != to)
         report(ImageChange::Kind::changed, &f, &g, fmt::format("moved from {} to {}", from, to), out);
+      else if (const size_t at = pairing_.first_other(before.forms[i].references, after.forms[j].references);
+               at != std::string::npos)
+        report(ImageChange::Kind::changed, &f, &g, other_reference(before.forms[i], after.forms[j], at), out);
       else if (a_.form.lines(f) != b_.form.lines(g))
         quiet(std::string(kTableLines), f, g, out);
     }
   }
 
-  void report_single(const Pairing& pairing, const List& before, const List& after, std::vector<ImageChange>& out) {
+  void report_single(const Pairing& pairing, const FormList& before, const FormList& after,
+                     std::vector<ImageChange>& out) {
     for (const size_t i : pairing.only_before) report(ImageChange::Kind::removed, &before.entries[i], nullptr, "", out);
     for (const size_t j : pairing.only_after) report(ImageChange::Kind::added, nullptr, &after.entries[j], "", out);
     for (const auto& [i, j] : pairing.moved) quiet("moved to another file", before.entries[i], after.entries[j], out);
@@ -213,11 +108,11 @@ class ImageComparison {
   void compare_contents(size_t i, size_t j) {
     const ImageFunction& v = a_.variables.entries[i];
     const ImageFunction& w = b_.variables.entries[j];
-    if (is_build_information(w.name)) {
-      quiet("build information", v, w, result_.variables);
+    const std::string &x = a_.variables.forms[i].text, &y = b_.variables.forms[j].text;
+    if (is_build_information(w.name) || noise_.words().explain(x, y)) {
+      quiet(std::string(kBuildNoise), v, w, result_.variables);
       return;
     }
-    const std::string &x = a_.variables.forms[i], &y = b_.variables.forms[j];
     std::string reason = "refers to something else";
     if (v.symbol->size != w.symbol->size)
       reason = fmt::format("{} bytes instead of {}", w.symbol->size, v.symbol->size);
@@ -233,27 +128,56 @@ class ImageComparison {
     const ImageFunction& f = a_.functions.entries[i];
     const ImageFunction& g = b_.functions.entries[j];
     const auto x = a_.form.form(f, a_.disassembler), y = b_.form.form(g, b_.disassembler);
-    const size_t common = std::min(x.size(), y.size());
-    size_t first = common;  // that differs, but for the distance of a branch over what differs
     std::string noise;
-    for (size_t at = 0; at < common && first == common; ++at) {
+    const size_t first = first_difference(f, x, g, y, noise);
+    if (first == std::string::npos)
+      quiet(noise, f, g, result_.functions);
+    else
+      report(ImageChange::Kind::changed, &f, &g, reason(f, x, g, y, first), result_.functions);
+  }
+
+  /// The first item that differs, but for the distance of a branch over what differs; npos when it is all `noise`.
+  size_t first_difference(const ImageFunction& f, const std::vector<FormItem>& x, const ImageFunction& g,
+                          const std::vector<FormItem>& y, std::string& noise) const {
+    const size_t common = std::min(x.size(), y.size());
+    std::vector<size_t> unsure;
+    const auto tell = [&](std::string_view known) {
+      if (noise.empty() || noise == kPerCpuNoise) noise = known;
+    };
+    for (size_t at = 0; at < common; ++at) {
       if (x[at].text == y[at].text || is_inner_branch(x[at], y[at])) continue;
-      const bool is_entry = !x[at].table.empty() || !y[at].table.empty();
-      const std::string_view known = is_entry ? std::string_view() : noise_.between(f, x[at], g, y[at]);
-      if (known.empty()) first = at;
-      if (!known.empty() && noise != kPerCpuNoise) noise = known;
+      if (!x[at].table.empty() || !y[at].table.empty()) return at;
+      const auto known = noise_.at_first_sight(f, x[at], g, y[at]);
+      if (!known)
+        unsure.push_back(at);
+      else if (known->empty())
+        return at;
+      else
+        tell(*known);
     }
-    if (first == common && x.size() == y.size()) {
-      // Nothing but known noise, if no branch goes elsewhere either.
-      for (size_t at = 0; at < common; ++at) {
-        if (x[at].text != y[at].text && is_inner_branch(x[at], y[at])) first = std::min(first, at);
-      }
-      if (first == common) {
-        quiet(noise, f, g, result_.functions);
-        return;
-      }
+    if (x.size() != y.size()) return common;
+    for (const size_t at : unsure) {
+      const std::string_view known = noise_.between(f, x[at], g, y[at]);
+      if (known.empty()) return at;
+      tell(known);
     }
-    report(ImageChange::Kind::changed, &f, &g, reason(f, x, g, y, first), result_.functions);
+    // Nothing but known noise, if no branch goes elsewhere either, and nothing else is meant.
+    for (size_t at = 0; at < common; ++at) {
+      if (x[at].text != y[at].text && is_inner_branch(x[at], y[at])) return at;
+      // Texts that differ as noise does are constants that differ.
+      if (x[at].text == y[at].text && pairing_.first_other(x[at].references, y[at].references) != std::string::npos)
+        return at;
+    }
+    return std::string::npos;
+  }
+
+  /// What of two equal texts refers to another thing of the same name, or to a longer constant.
+  static std::string other_reference(const FormText& x, const FormText& y, size_t at) {
+    if (at >= std::min(x.references.size(), y.references.size())) return "refers to something else";
+    const elf::Symbol *before = x.references[at].symbol, *after = y.references[at].symbol;
+    if (before == nullptr || after == nullptr) return "a constant differs";
+    if (before->name == after->name) return fmt::format("refers to another {}", after->name);
+    return fmt::format("refers to {} instead of {}", after->name, before->name);
   }
 
   std::string reason(const ImageFunction& f, const std::vector<FormItem>& x, const ImageFunction& g,
@@ -342,6 +266,7 @@ class ImageComparison {
   }
 
   const Side &a_, &b_;
+  ImagePairing pairing_;
   ImageNoise noise_;
   ImageDifference result_;
 };
@@ -374,7 +299,7 @@ void check_machines(const elf::ElfObject& before, const elf::ElfObject& after) {
   check(before.machine() == after.machine(), "{} and {} are for different architectures", before.name(), after.name());
 }
 
-ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after) {
+ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after, const LineSources& lines) {
   check_machines(before, after);
   check((before.type() == 1) == (after.type() == 1), "one of {} and {} is linked, the other is not", before.name(),
         after.name());
@@ -383,7 +308,7 @@ ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObjec
   auto other = std::async(std::launch::async, [&] { return std::make_unique<Side>(before); });
   const Side b(after);
   const std::unique_ptr<Side> a = other.get();
-  ImageDifference result = ImageComparison(*a, b).run();
+  ImageDifference result = ImageComparison(*a, b, lines).run();
   sort_by_weight(result.functions);
   sort_by_weight(result.variables);
   return result;

@@ -1,12 +1,15 @@
 // What differs between two builds of the same binary: two vmlinux, two modules, two objects.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "elf/elf_object.h"
+#include "elf/source_lines.h"
 
 namespace klp::diff {
 
@@ -39,13 +42,20 @@ struct ImageDifference {
   std::vector<std::string> not_compared;
 };
 
+/// Source lines of modules and objects: called when a constant differs that may be a line number. May be empty.
+using LineSource = std::function<std::shared_ptr<const elf::SourceLines>()>;
+struct LineSources {
+  LineSource before{}, after{};
+};
+
 /// Compares two linked images, or two modules or objects (read with the relocations of allocated sections), function by
-/// function in the normal form of image_form.h. Names of noise: "per-cpu addresses", "line numbers" (of
-/// linked images with DWARF), "line numbers in tables" (of warnings, and of variables that say where a message stands),
-/// "moved to another file", and of variables "build information" (versions, times). Entries of the kernel's tables that
-/// belong to no function, and the stack unwinder's, are not looked at.
-/// Error when they are for different machines.
-ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after);
+/// function in the normal form of image_form.h. Names of noise: "per-cpu addresses", "line numbers" (by DWARF, of
+/// linked images by their own; or behind a file's name in a text), "line numbers in tables" (of warnings, and of
+/// variables that say where a message stands), "moved to another file", "build information" (versions, times). Entries
+/// of the kernel's tables that belong to no function, and the stack unwinder's, are not looked at. Error when they are
+/// for different machines.
+ImageDifference compare_images(const elf::ElfObject& before, const elf::ElfObject& after,
+                               const LineSources& lines = {});
 
 /// Compares two relocatable objects of one unit as `build` does: correlated by what the code means, with the kernel
 /// tables that belong to a function, and without regard to line numbers ("line numbers" in noise).

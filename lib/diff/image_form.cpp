@@ -16,15 +16,17 @@ constexpr uint64_t kMappedLow = 1ULL << 32;  // per-cpu data is linked at 0
 constexpr uint64_t kConstant = 8;            // bytes of a constant that has no name, where its size is not known
 constexpr size_t kShortestField = 4;
 
-bool is_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return (c >= 0x20 && c < 0x7f) || (c >= 1 && c <= 13); });
-}
-
 std::string_view string_at(std::span<const std::byte> data, uint64_t offset) {
   const std::string_view rest(reinterpret_cast<const char*>(data.data()) + offset, data.size() - offset);
   const size_t end = rest.find('\0');
   return end == std::string_view::npos ? std::string_view() : rest.substr(0, end);
+}
+
+/// Whether the byte ends a text: what a linker that merges strings makes of an empty one.
+bool is_end_of_text(const elf::Section& section, uint64_t offset) {
+  const std::string_view before(reinterpret_cast<const char*>(section.data.data()), offset);
+  return !before.empty() && before.back() != '\0' && section.data[offset] == std::byte{0} &&
+         is_text(before.substr(before.find_last_of('\0') + 1));
 }
 
 /// Symbols that name what is there; marks of the linker and of the compiler do not.
@@ -126,6 +128,12 @@ std::string ImageForm::per_cpu(uint64_t offset) const {
   return s == nullptr ? "" : fmt::format("{}+{:#x}", stable_name(s->name), offset - s->value);
 }
 
+void ImageForm::describe_per_cpu(uint64_t offset, FormText& out) const {
+  out.text += per_cpu(offset);
+  const elf::Symbol* s = per_cpu_ != nullptr ? covering(*per_cpu_, offset) : nullptr;
+  if (s != nullptr) out.references.push_back({s, per_cpu_, offset});
+}
+
 std::span<const std::byte> ImageForm::code(const ImageFunction& function) const {
   const elf::Section& section = *function.symbol->section;
   const uint64_t start = function.symbol->value - section.address;
@@ -133,57 +141,85 @@ std::span<const std::byte> ImageForm::code(const ImageFunction& function) const 
   return section.data.subspan(start, std::min<uint64_t>(function.symbol->size, section.data.size() - start));
 }
 
-void ImageForm::describe_data(const elf::Section& section, uint64_t value, std::string& out) const {
+/// What has no name is no variable, wherever it lies; nor are the compiler's numbered constants.
+bool ImageForm::is_constant(const elf::Section& section, const elf::Symbol* s) {
+  if (s == nullptr) return section.has_data();
+  return holds_constants(section) && s->is_local() && s->name.find('.') != std::string_view::npos;
+}
+
+void ImageForm::describe_data(const elf::Section& section, uint64_t value, FormText& out) const {
   const uint64_t offset = value - section.address;
   const elf::Symbol* s = covering(section, value);
-  const bool readable = section.has_data() && offset < section.data.size() && !section.is_writable();
-  // The compiler's numbered constants and what has no name are what they hold.
-  if (readable && (s == nullptr || (s->is_local() && s->name.find('.') != std::string_view::npos))) {
+  const bool readable = is_constant(section, s) && offset < section.data.size();
+  // Nothing else can begin in a string of these sections, or in a constant of those.
+  const bool is_mergeable = !linked_ && (section.is_strings() || section.is_mergeable_constants());
+  const bool is_empty_text = s == nullptr && readable && is_end_of_text(section, offset);
+  const bool is_whole = s == nullptr && (is_mergeable || is_empty_text);
+  if (!is_whole && (s != nullptr || readable)) out.references.push_back({s, &section, value});
+  if (readable) {
     const std::string_view text = string_at(section.data, offset);
-    if (section.is_strings() || (!text.empty() && is_text(text))) {
-      out += '"';
-      out += text;
+    if (section.is_strings() || (!text.empty() && is_text(text)) || is_empty_text) {
+      out.text += '"';
+      out.text += text;
       return;
     }
   }
   if (s != nullptr) {
-    out += stable_name(s->name);
-    if (value != s->value) out += fmt::format("+{:#x}", value - s->value);
+    out.text += stable_name(s->name);
+    if (value != s->value) out.text += fmt::format("+{:#x}", value - s->value);
     return;
   }
-  if (!readable) {
-    out += section.name;
-    return;
-  }
+  if (!readable) return describe_behind(section, value, out);
+  out.text += '#';
+  if (linked_) return;  // How long it is becomes known when all references are.
   const uint64_t wanted = section.is_mergeable_constants() && section.entsize != 0 ? section.entsize : kConstant;
   const uint64_t size = std::min<uint64_t>(wanted, section.data.size() - offset);
-  out += '#';
-  out.append(reinterpret_cast<const char*>(section.data.data()) + offset, size);
+  out.text.append(reinterpret_cast<const char*>(section.data.data()) + offset, size);
 }
 
-/// What lies between sections: the linker's marks (_end), with a distance for code that counts from there.
-void ImageForm::describe_mark(uint64_t value, std::string& out) const {
+/// A place behind a variable, or the end of the section: what an empty struct has for an address, or a loop for an end.
+void ImageForm::describe_behind(const elf::Section& section, uint64_t value, FormText& out) const {
+  const auto& places = places_[section.index];
+  const auto after = std::upper_bound(places.begin(), places.end(), value,
+                                      [](uint64_t v, const Place& place) { return v < place.value; });
+  if (after == places.begin()) {
+    out.text += fmt::format("{}+{:#x}", section.name, value - section.address);
+    return;
+  }
+  const elf::Symbol& s = *std::prev(after)->symbol;
+  out.references.push_back({&s, &section, value});
+  out.text += stable_name(s.name);
+  if (value != s.value) out.text += fmt::format("+{:#x}", value - s.value);
+}
+
+/// What lies between sections: the end of one; or the linker's marks (_end), with a distance for code that counts from
+/// there.
+void ImageForm::describe_mark(uint64_t value, FormText& out) const {
   const auto after = marks_.upper_bound(value);
+  const bool is_mark = after != marks_.begin() && std::prev(after)->first == value;
+  const elf::Section* before = linked_ && !is_mark ? index_.section_at(value - 1) : nullptr;
+  if (before != nullptr) return describe_behind(*before, value, out);
   if (!linked_ || after == marks_.begin()) {
-    out += fmt::format("={:#x}", value);
+    out.text += fmt::format("={:#x}", value);
     return;
   }
   const elf::Symbol& mark = *std::prev(after)->second;
-  out += fmt::format("{}+{:#x}", mark.name, value - mark.value);
+  out.text += fmt::format("{}+{:#x}", mark.name, value - mark.value);
 }
 
-void ImageForm::describe_outside(const elf::Section* section, uint64_t value, std::string& out) const {
+void ImageForm::describe_outside(const elf::Section* section, uint64_t value, FormText& out) const {
   if (section == nullptr) return describe_mark(value, out);
   if (!section->is_exec()) return describe_data(*section, value, out);
   const elf::Symbol* s = covering(*section, value);
-  out += s == nullptr ? std::string(section->name) : stable_name(s->name);
-  if (s != nullptr && value != s->value) out += fmt::format("+{:#x}", value - s->value);
+  out.text += s == nullptr ? std::string(section->name) : stable_name(s->name);
+  if (s != nullptr) out.references.push_back({s, section, value});
+  if (s != nullptr && value != s->value) out.text += fmt::format("+{:#x}", value - s->value);
 }
 
-void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const {
+void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t value, FormText& out) const {
   const uint64_t offset = section != nullptr ? value - section->address : 0;
   if (section == &code.section && offset >= code.start && offset - code.start < code.size) {
-    out +=
+    out.text +=
         fmt::format("@{}", instruction_number(code.instructions, code.size, static_cast<int64_t>(offset - code.start)));
     return;
   }
@@ -191,20 +227,19 @@ void ImageForm::describe(const Code& code, const elf::Section* section, uint64_t
   describe_outside(section, value, out);
 }
 
-void ImageForm::describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end,
-                                   std::string& out) const {
+void ImageForm::describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, FormText& out) const {
   const elf::Symbol& s = *r.symbol;
   const int64_t offset = arch_.target_offset(r, arch_.bias(r, to_end));
   if (!s.is_defined()) {
-    out += stable_name(s.name);
-    if (offset != 0) out += fmt::format("+{:#x}", offset);
+    out.text += stable_name(s.name);
+    if (offset != 0) out.text += fmt::format("+{:#x}", offset);
     return;
   }
   describe(code, s.section, s.value + static_cast<uint64_t>(offset), out);
 }
 
-void ImageForm::add_branch(const Code& code, const elf::Instruction& instruction, std::string& out) const {
-  out += fmt::format("{}{} ", "?jbc"[static_cast<size_t>(instruction.flow)], instruction.condition);
+void ImageForm::add_branch(const Code& code, const elf::Instruction& instruction, FormText& out) const {
+  out.text += fmt::format("{}{} ", "?jbc"[static_cast<size_t>(instruction.flow)], instruction.condition);
   const auto& all = code.section.relocations;
   const uint64_t at = code.start + instruction.offset;
   const auto r =
@@ -215,10 +250,10 @@ void ImageForm::add_branch(const Code& code, const elf::Instruction& instruction
   describe(code, linked_ ? index_.section_at(value) : &code.section, value, out);
 }
 
-void ImageForm::add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const {
-  const size_t bytes = out.size();
+void ImageForm::add_relocated(const Code& code, const elf::Instruction& instruction, FormText& out) const {
+  const size_t bytes = out.text.size();
   const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
-  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  out.text.append(reinterpret_cast<const char*>(raw.data()), raw.size());
   const auto& all = code.section.relocations;
   const uint64_t at = code.start + instruction.offset, end = at + instruction.size;
   auto r =
@@ -226,40 +261,40 @@ void ImageForm::add_relocated(const Code& code, const elf::Instruction& instruct
   for (; r != all.end() && r->offset < end; ++r) {
     const uint64_t width = arch_.field_kind(*r).width;
     if (width == 0 || r->offset + width > end) continue;
-    std::fill_n(out.begin() + static_cast<int64_t>(bytes + r->offset - at), width, '\0');
-    out += '|';
+    std::fill_n(out.text.begin() + static_cast<int64_t>(bytes + r->offset - at), width, '\0');
+    out.text += '|';
     describe_reference(code, *r, end - r->offset, out);
   }
 }
 
 /// The lower half stands for the whole address, or for what the slot there points to; an upper one for nothing.
-bool ImageForm::add_half(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+bool ImageForm::add_half(const Code& code, const elf::Instruction& instruction, FormText& out) const {
   const auto half = std::lower_bound(code.halves.begin(), code.halves.end(), instruction.offset,
                                      [](const elf::PowerHalf& h, uint64_t offset) { return h.offset < offset; });
   if (half == code.halves.end() || half->offset != instruction.offset) return false;
   const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
-  const size_t start = out.size();
-  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
-  out[start] = out[start + 1] = '\0';
+  const size_t start = out.text.size();
+  out.text.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  out.text[start] = out.text[start + 1] = '\0';
   if (!half->lower) return true;
   const elf::Section* section = index_.section_at(half->address);
   uint64_t value = half->address;
-  out += '|';
+  out.text += '|';
   if (section != nullptr && (section->name == ".toc" || section->name == ".got")) {
     const uint64_t slot = value - section->address;
     if (slot + sizeof value <= section->data.size()) value = read_le<uint64_t>(section->data, slot);
     section = index_.section_at(value);
-    out += '*';
+    out.text += '*';
   }
   describe(code, section, value, out);
   return true;
 }
 
 /// Where in the instruction its address stands is found by its value: relative to the end, or absolute.
-void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const {
-  const size_t bytes = out.size();
+void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction, FormText& out) const {
+  const size_t bytes = out.text.size();
   const auto raw = code.bytes.subspan(instruction.offset, instruction.size);
-  out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
+  out.text.append(reinterpret_cast<const char*>(raw.data()), raw.size());
   const uint64_t at = code.section.address + code.start + instruction.offset;
   auto mention = std::lower_bound(code.mentions.begin(), code.mentions.end(), at,
                                   [](const auto& m, uint64_t v) { return m.at < v; });
@@ -274,10 +309,10 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
       const uint32_t value = read_le<uint32_t>(raw, field);
       if ((value != relative && value != absolute) || taken[field]) continue;
       taken[field] = true;
-      std::fill_n(out.begin() + static_cast<int64_t>(bytes + field), kShortestField, '\0');
-      out += '|';
+      std::fill_n(out.text.begin() + static_cast<int64_t>(bytes + field), kShortestField, '\0');
+      out.text += '|';
       if (per_cpu)
-        out += this->per_cpu(mention->address);
+        describe_per_cpu(mention->address, out);
       else
         describe(code, index_.section_at(mention->address), mention->address, out);
       break;
@@ -285,7 +320,7 @@ void ImageForm::add_linked(const Code& code, const elf::Instruction& instruction
   }
 }
 
-void ImageForm::add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const {
+void ImageForm::add_instruction(const Code& code, const elf::Instruction& instruction, FormText& out) const {
   if (instruction.flow != elf::Flow::none)
     add_branch(code, instruction, out);
   else if (linked_ && !add_half(code, instruction, out))
@@ -295,45 +330,44 @@ void ImageForm::add_instruction(const Code& code, const elf::Instruction& instru
 }
 
 void ImageForm::add_replacement(const Code& owner, const ImageTables::Replacement& replacement,
-                                const elf::Disassembler& disassembler, std::string& out) const {
+                                const elf::Disassembler& disassembler, FormText& out) const {
   const elf::Section& section = *replacement.code.section;
   const uint64_t start = replacement.code.value - section.address;
   const std::span<const std::byte> bytes = section.data.subspan(start, replacement.size);
   const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
   std::vector<elf::Disassembler::Mention> mentions;
-  if (linked_) mentions = disassembler.mentions(bytes, replacement.code.value, per_cpu_ != nullptr ? 0 : low_, high_);
+  if (linked_)
+    mentions = disassembler.mentions(bytes, replacement.code.value, per_cpu_ != nullptr ? 0 : low_, high_ + 1);
   const Code code{section, start, bytes.size(), instructions, bytes, mentions, {}, &owner};
   for (const elf::Instruction& i : instructions) {
     add_instruction(code, i, out);
-    out += '\n';
+    out.text += '\n';
   }
 }
 
-std::string ImageForm::entry_text(const Code& code, const ImageEntry& entry,
-                                  const elf::Disassembler& disassembler) const {
-  std::string text =
-      fmt::format("{}@{}:", entry.spec->section,
-                  instruction_number(code.instructions, code.size, static_cast<int64_t>(entry.owner_offset)));
-  const size_t bytes = text.size();
-  text.append(reinterpret_cast<const char*>(entry.section->data.data()) + entry.offset, entry.size);
+FormText ImageForm::entry_text(const Code& code, const ImageEntry& entry, const elf::Disassembler& disassembler) const {
+  FormText out{fmt::format("{}@{}:", entry.spec->section,
+                           instruction_number(code.instructions, code.size, static_cast<int64_t>(entry.owner_offset)))};
+  const size_t bytes = out.text.size();
+  out.text.append(reinterpret_cast<const char*>(entry.section->data.data()) + entry.offset, entry.size);
   const auto clear = [&](uint64_t at, uint64_t size) {
-    for (uint64_t i = at; i < at + size && i < entry.size; ++i) text[bytes + i] = '\0';
+    for (uint64_t i = at; i < at + size && i < entry.size; ++i) out.text[bytes + i] = '\0';
   };
   for (const auto& [at, size] : entry.layout->ignored) clear(at, size);
   const std::optional<ImageTables::Replacement> replacement = tables_->replacement(entry);
   const std::vector<ImageField> fields = tables_->fields(entry);
   for (const ImageField& f : fields) clear(f.at, f.width);
   for (const ImageField& f : fields) {
-    text += fmt::format("|{} ", f.at);
+    out.text += fmt::format("|{} ", f.at);
     if (f.external != nullptr)
-      text += fmt::format("{}+{:#x}", stable_name(f.external->name), f.external_offset);
+      out.text += fmt::format("{}+{:#x}", stable_name(f.external->name), f.external_offset);
     else if (replacement && (f.at == replacement->code.at ||
                              (entry.layout->lengths_are_ends && f.at == entry.layout->replacement->second)))
-      add_replacement(code, *replacement, disassembler, text);
+      add_replacement(code, *replacement, disassembler, out);
     else if (f.at != entry.layout->fields.front())
-      describe(code, f.section, f.value, text);
+      describe(code, f.section, f.value, out);
   }
-  return text;
+  return out;
 }
 
 template <typename See>
@@ -342,15 +376,17 @@ void ImageForm::each_item(const ImageFunction& function, const elf::Disassembler
   const std::span<const std::byte> bytes = code(function);
   const std::vector<elf::Instruction> instructions = disassembler.decode(bytes);
   std::vector<elf::Disassembler::Mention> mentions;
-  if (linked_) mentions = disassembler.mentions(bytes, function.symbol->value, per_cpu_ != nullptr ? 0 : low_, high_);
+  if (linked_)
+    mentions = disassembler.mentions(bytes, function.symbol->value, per_cpu_ != nullptr ? 0 : low_, high_ + 1);
   Code code{section, function.symbol->value - section.address, bytes.size(), instructions, bytes, mentions};
   if (base_) code.halves = elf::power_halves(bytes, *base_);
-  std::string text;
+  FormText item;
   for (const elf::Instruction& i : instructions) {
     if (i.nop) continue;
-    text.clear();
-    add_instruction(code, i, text);
-    see(i, text, {});
+    item.text.clear();
+    item.references.clear();
+    add_instruction(code, i, item);
+    see(i, item, {});
   }
   // The linker may have sorted a table; entries of one site keep their order, which may mean something.
   std::vector<std::pair<uint64_t, const ImageEntry*>> entries;
@@ -367,22 +403,23 @@ void ImageForm::each_item(const ImageFunction& function, const elf::Disassembler
 
 std::vector<FormItem> ImageForm::form(const ImageFunction& function, const elf::Disassembler& disassembler) const {
   std::vector<FormItem> result;
-  each_item(function, disassembler, [&](const elf::Instruction& i, const std::string& text, std::string_view table) {
+  each_item(function, disassembler, [&](const elf::Instruction& i, const FormText& item, std::string_view table) {
     const size_t raw = i.flow != elf::Flow::none ? 0 : i.size;
     const size_t target = !table.empty()              ? std::string::npos
-                          : i.flow != elf::Flow::none ? text.find(' ')
-                                                      : text.find('|', raw);
-    result.push_back({i.offset, i.size, text, target, table});
+                          : i.flow != elf::Flow::none ? item.text.find(' ')
+                                                      : item.text.find('|', raw);
+    result.push_back({i.offset, i.size, item.text, target, table, item.references});
   });
   return result;
 }
 
-std::string ImageForm::digest(const ImageFunction& function, const elf::Disassembler& disassembler) const {
-  std::string result;
-  each_item(function, disassembler, [&](const elf::Instruction&, const std::string& text, std::string_view) {
-    result += text;
-    result += '\n';
-    result += static_cast<char>(text.size());  // what an item holds cannot pass for the end of another
+FormText ImageForm::digest(const ImageFunction& function, const elf::Disassembler& disassembler) const {
+  FormText result;
+  each_item(function, disassembler, [&](const elf::Instruction&, const FormText& item, std::string_view) {
+    result.text += item.text;
+    result.text += '\n';
+    result.text += static_cast<char>(item.text.size());  // what an item holds cannot pass for the end of another
+    result.references.insert(result.references.end(), item.references.begin(), item.references.end());
   });
   return result;
 }

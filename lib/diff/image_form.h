@@ -13,31 +13,13 @@
 #include <vector>
 
 #include "arch/arch.h"
+#include "diff/form_item.h"
 #include "diff/image_tables.h"
 #include "diff/stable_name.h"
 #include "elf/disassembler.h"
 #include "elf/symbol_index.h"
 
 namespace klp::diff {
-
-struct ImageFunction {  ///< or a variable
-  const elf::Symbol* symbol = nullptr;
-  std::string name;       ///< stable_name; a .cold part has its own
-  std::string_view file;  ///< the FILE symbol of a local one, "meminfo.c"; empty for globals
-};
-
-struct FormItem {       ///< one instruction of a function
-  uint64_t offset = 0;  ///< in the function
-  uint8_t size = 0;
-  std::string text;                          ///< its form, unprintable in part
-  size_t before_target = std::string::npos;  ///< in text; npos: it refers to nothing
-  std::string_view table{};                  ///< of an entry: "__jump_table"; offset is its site's, size is 0
-
-  /// What it refers to: "sk_free", or "@12" for an instruction of the function; may be empty.
-  std::string_view target() const {
-    return before_target == std::string::npos ? std::string_view() : std::string_view(text).substr(before_target + 1);
-  }
-};
 
 class ImageForm {
  public:
@@ -52,13 +34,16 @@ class ImageForm {
   const std::vector<ImageFunction>& variables() const { return variables_; }
 
   /// What a variable holds at first, addresses in it as what lies there; of one that is only zeros, how many.
-  std::string content(const ImageFunction& variable) const;
+  FormText content(const ImageFunction& variable) const;
+
+  /// The same of any part of a section; `value` is like a symbol's.
+  FormText content(const elf::Section& section, uint64_t value, uint64_t size) const;
 
   /// Thread-safe with a disassembler for each thread.
   std::vector<FormItem> form(const ImageFunction& function, const elf::Disassembler& disassembler) const;
 
   /// The same as one text: equal exactly where the items' texts are.
-  std::string digest(const ImageFunction& function, const elf::Disassembler& disassembler) const;
+  FormText digest(const ImageFunction& function, const elf::Disassembler& disassembler) const;
 
   /// The per-cpu variable at an offset of the per-cpu area, as "name+0x8"; empty when there is none. Such offsets stand
   /// in code of linked images as plain numbers.
@@ -74,6 +59,7 @@ class ImageForm {
 
   std::span<const std::byte> code(const ImageFunction& function) const;
   const elf::ElfObject& image() const { return image_; }
+  const ImageTables& tables() const { return *tables_; }
 
  private:
   struct Code;
@@ -82,21 +68,24 @@ class ImageForm {
     const elf::Symbol* symbol;
   };
   const elf::Symbol* covering(const elf::Section& section, uint64_t value) const;
-  void describe(const Code& code, const elf::Section* section, uint64_t value, std::string& out) const;
-  std::string linked_content(const elf::Section& section, uint64_t start, std::string_view bytes) const;
-  std::string relocated_content(const elf::Section& section, uint64_t start, std::string bytes) const;
-  void describe_outside(const elf::Section* section, uint64_t value, std::string& out) const;
-  void describe_mark(uint64_t value, std::string& out) const;
-  void describe_data(const elf::Section& section, uint64_t value, std::string& out) const;
-  void add_branch(const Code& code, const elf::Instruction& instruction, std::string& out) const;
-  void add_relocated(const Code& code, const elf::Instruction& instruction, std::string& out) const;
-  bool add_half(const Code& code, const elf::Instruction& instruction, std::string& out) const;
-  void add_linked(const Code& code, const elf::Instruction& instruction, std::string& out) const;
-  void describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, std::string& out) const;
-  void add_instruction(const Code& code, const elf::Instruction& instruction, std::string& out) const;
+  void describe(const Code& code, const elf::Section* section, uint64_t value, FormText& out) const;
+  FormText linked_content(const elf::Section& section, uint64_t start, std::string_view bytes) const;
+  FormText relocated_content(const elf::Section& section, uint64_t start, std::string bytes) const;
+  void describe_outside(const elf::Section* section, uint64_t value, FormText& out) const;
+  void describe_per_cpu(uint64_t offset, FormText& out) const;
+  void describe_behind(const elf::Section& section, uint64_t value, FormText& out) const;
+  static bool is_constant(const elf::Section& section, const elf::Symbol* s);
+  void describe_mark(uint64_t value, FormText& out) const;
+  void describe_data(const elf::Section& section, uint64_t value, FormText& out) const;
+  void add_branch(const Code& code, const elf::Instruction& instruction, FormText& out) const;
+  void add_relocated(const Code& code, const elf::Instruction& instruction, FormText& out) const;
+  bool add_half(const Code& code, const elf::Instruction& instruction, FormText& out) const;
+  void add_linked(const Code& code, const elf::Instruction& instruction, FormText& out) const;
+  void describe_reference(const Code& code, const elf::Relocation& r, uint64_t to_end, FormText& out) const;
+  void add_instruction(const Code& code, const elf::Instruction& instruction, FormText& out) const;
   void add_replacement(const Code& owner, const ImageTables::Replacement& replacement,
-                       const elf::Disassembler& disassembler, std::string& out) const;
-  std::string entry_text(const Code& code, const ImageEntry& entry, const elf::Disassembler& disassembler) const;
+                       const elf::Disassembler& disassembler, FormText& out) const;
+  FormText entry_text(const Code& code, const ImageEntry& entry, const elf::Disassembler& disassembler) const;
   void make_lists();
   struct LineField;
   const LineField* line_field(const ImageFunction& variable) const;

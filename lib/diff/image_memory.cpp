@@ -16,55 +16,73 @@ struct ImageForm::LineField {
 };
 
 /// Addresses are whole words, where the compiler puts them.
-std::string ImageForm::linked_content(const elf::Section& section, uint64_t start, std::string_view bytes) const {
+FormText ImageForm::linked_content(const elf::Section& section, uint64_t start, std::string_view bytes) const {
   constexpr uint64_t kWord = 8;
-  std::string out;
+  FormText out;
   for (uint64_t at = 0; at < bytes.size();) {
     const uint64_t step = std::min(bytes.size() - at, kWord - (section.address + start + at) % kWord);
     const uint64_t value = step == kWord ? read_le<uint64_t>(section.data, start + at) : 0;
     if (value >= low_ && value < high_) {
-      out += '|';
+      out.text += '|';
       describe_outside(index_.section_at(value), value, out);
-      out += '\0';
+      out.text += '\0';
     } else {
-      out += bytes.substr(at, step);
+      out.text += bytes.substr(at, step);
     }
     at += step;
   }
   return out;
 }
 
-std::string ImageForm::relocated_content(const elf::Section& section, uint64_t start, std::string out) const {
-  std::string targets;
-  const uint64_t size = out.size();
+FormText ImageForm::relocated_content(const elf::Section& section, uint64_t start, std::string bytes) const {
+  FormText targets;
+  const uint64_t size = bytes.size();
   const auto& all = section.relocations;
   auto r = std::lower_bound(all.begin(), all.end(), start,
                             [](const elf::Relocation& x, uint64_t v) { return x.offset < v; });
   for (; r != all.end() && r->offset < start + size; ++r) {
     const uint64_t width = arch_.field_kind(*r).width, at = r->offset - start;
     if (width == 0 || at + width > size) continue;
-    std::fill_n(out.begin() + static_cast<int64_t>(at), width, '\0');
-    targets += fmt::format("|{:#x} ", at);
+    std::fill_n(bytes.begin() + static_cast<int64_t>(at), width, '\0');
+    targets.text += fmt::format("|{:#x} ", at);
     const int64_t offset = arch_.target_offset(*r, arch_.bias(*r, 0));
     if (r->symbol->is_defined()) {
       describe_outside(r->symbol->section, r->symbol->value + static_cast<uint64_t>(offset), targets);
     } else {
-      targets += fmt::format("{}+{:#x}", stable_name(r->symbol->name), offset);
+      targets.text += fmt::format("{}+{:#x}", stable_name(r->symbol->name), offset);
     }
   }
-  return out + targets;
+  targets.text.insert(0, bytes);
+  return targets;
 }
 
-std::string ImageForm::content(const ImageFunction& variable) const {
+FormText ImageForm::content(const ImageFunction& variable) const {
   const elf::Section& section = *variable.symbol->section;
   const uint64_t start = variable.symbol->value - section.address;
   const uint64_t size = variable.symbol->size;
-  if (!section.has_data()) return fmt::format("zeros {}", size);
+  if (!section.has_data()) return {fmt::format("zeros {}", size)};
   if (start > section.data.size() || section.data.size() - start < size) return {};
   std::string bytes(reinterpret_cast<const char*>(section.data.data()) + start, size);
   if (const LineField* field = line_field(variable)) {
     for (size_t i = 0; i < field->mask.size(); ++i) bytes[field->at + i] &= static_cast<char>(~field->mask[i]);
   }
+  return linked_ ? linked_content(section, start, bytes) : relocated_content(section, start, std::move(bytes));
+}
+
+bool is_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return (c >= 0x20 && c < 0x7f) || (c >= 1 && c <= 13); });
+}
+
+bool holds_constants(const elf::Section& section) {
+  return !section.is_exec() && (!section.is_writable() || memory_kind(section.name) == ".rodata");
+}
+
+FormText ImageForm::content(const elf::Section& section, uint64_t value, uint64_t size) const {
+  const uint64_t start = value - section.address;
+  if (!section.has_data()) return {fmt::format("zeros {}", size)};
+  if (start > section.data.size() || section.data.size() - start < size) return {};
+  std::string bytes(reinterpret_cast<const char*>(section.data.data()) + start, size);
   return linked_ ? linked_content(section, start, bytes) : relocated_content(section, start, std::move(bytes));
 }
 

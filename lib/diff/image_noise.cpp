@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "diff/line_only.h"
 #include "support/bytes.h"
 
 namespace klp::diff {
@@ -11,27 +12,59 @@ bool is_inner_branch(const FormItem& x, const FormItem& y) {
          x.text.compare(0, x.before_target, y.text, 0, y.before_target) == 0;
 }
 
+ImageNoise::ImageNoise(const ImageForm& before, const ImageForm& after, const elf::Disassembler& disassembler,
+                       LineSources lines)
+    : a_(before),
+      b_(after),
+      disassembler_(disassembler),
+      sources_(std::move(lines)),
+      words_(before.image(), after.image()) {}
+
 std::string_view ImageNoise::between(const ImageFunction& f, const FormItem& x, const ImageFunction& g,
                                      const FormItem& y) const {
-  if (is_per_cpu_only(f, x, g, y)) return kPerCpuNoise;
+  if (const auto known = at_first_sight(f, x, g, y)) return *known;
   return is_line_number(f, x, g, y) ? kLineNoise : std::string_view();
 }
 
-/// Proven by DWARF: the constant is the line of its instruction, in both.
+std::optional<std::string_view> ImageNoise::at_first_sight(const ImageFunction& f, const FormItem& x,
+                                                           const ImageFunction& g, const FormItem& y) const {
+  constexpr int64_t kMaxLine = 1 << 20;
+  if (is_per_cpu_only(f, x, g, y)) return kPerCpuNoise;
+  if (lines_in_text(x.text, y.text)) return kLineNoise;
+  if (words_.explain(x.text, y.text)) return kBuildNoise;
+  const auto changed =
+      disassembler_.changed_immediate(a_.code(f).subspan(x.offset, x.size), b_.code(g).subspan(y.offset, y.size));
+  const auto may_be = [&](int64_t line) { return line > 0 && line < kMaxLine; };
+  if (changed && may_be(changed->before) && may_be(changed->after)) return std::nullopt;
+  return std::string_view();
+}
+
+std::vector<unsigned> ImageNoise::Lines::of(const ImageForm& form, const LineSource& source, const ImageFunction& f,
+                                            const FormItem& item) {
+  constexpr uint16_t kRelocatable = 1;  // ET_REL
+  const uint64_t value = f.symbol->value + item.offset;
+  if (form.image().type() != kRelocatable) {
+    if (!units) units.emplace(form.image());
+    return units->lines_at(value);
+  }
+  if (rows == nullptr) rows = source ? source() : std::make_shared<const elf::SourceLines>();
+  const elf::SourceRow row = elf::row_at(rows->rows(f.symbol->section->name, value, item.size), value);
+  return row.file.empty() ? std::vector<unsigned>() : std::vector<unsigned>{row.line};
+}
+
+/// Told by debug information: the constant is the line of its instruction, or as far behind it, in both.
 bool ImageNoise::is_line_number(const ImageFunction& f, const FormItem& x, const ImageFunction& g,
                                 const FormItem& y) const {
-  if (a_.image().type() == 1) return false;
   const auto changed =
       disassembler_.changed_immediate(a_.code(f).subspan(x.offset, x.size), b_.code(g).subspan(y.offset, y.size));
   if (!changed) return false;
-  const auto is_line = [](std::optional<elf::CompileUnits>& units, const elf::ElfObject& image, uint64_t address,
-                          int64_t value) {
-    if (!units) units.emplace(image);
-    const std::vector<unsigned> lines = units->lines_at(address);
-    return std::any_of(lines.begin(), lines.end(), [&](unsigned line) { return line == value; });
-  };
-  return is_line(units_a_, a_.image(), f.symbol->value + x.offset, changed->before) &&
-         is_line(units_b_, b_.image(), g.symbol->value + y.offset, changed->after);
+  const std::vector<unsigned> before = lines_a_.of(a_, sources_.before, f, x),
+                              after = lines_b_.of(b_, sources_.after, g, y);
+  return std::any_of(before.begin(), before.end(), [&](unsigned line) {
+    const int64_t behind = changed->before - line;
+    return behind >= 0 && behind <= kLongStatement &&
+           std::any_of(after.begin(), after.end(), [&](unsigned other) { return changed->after - other == behind; });
+  });
 }
 
 /// Whether two instructions differ in one number only, which is the offset of the same per-cpu variable in each.

@@ -22,6 +22,15 @@ std::vector<std::string> names_in_marks(std::string_view section) {
   return result;
 }
 
+/// Whether a symbol with a size is there.
+bool is_named(const elf::Section& section, uint64_t value) {
+  const auto& symbols = section.symbols;
+  auto at = std::upper_bound(symbols.begin(), symbols.end(), value,
+                             [](uint64_t v, const elf::Symbol* s) { return v < s->value; });
+  while (at != symbols.begin() && (*std::prev(at))->size == 0) --at;
+  return at != symbols.begin() && value - (*std::prev(at))->value < (*std::prev(at))->size;
+}
+
 bool contains(const std::vector<uint32_t>& places, uint64_t at) {
   return std::find(places.begin(), places.end(), at) != places.end();
 }
@@ -124,7 +133,7 @@ std::optional<bool> ImageTables::traceable(const elf::Symbol& function) const {
                      [](const ImageEntry& e) { return e.spec->section == kFtraceSites; });
 }
 
-/// A small number in a table is no reference: as a distance it would lead into the table itself.
+/// A small number in a table is no reference: as a distance it would lead into the table itself, which has no symbol.
 ImageField ImageTables::field(const elf::Section& section, uint64_t entry, uint32_t at, uint32_t room) const {
   ImageField result;
   result.at = at;
@@ -144,7 +153,7 @@ ImageField ImageTables::field(const elf::Section& section, uint64_t entry, uint3
   }
   const auto refers = [&](uint64_t value, uint32_t width) {
     const elf::Section* target = index_.section_at(value);
-    if (target == nullptr || target == &section) return false;
+    if (target == nullptr || (target == &section && !is_named(section, value))) return false;
     result.section = target;
     result.value = value;
     result.width = width;

@@ -49,6 +49,28 @@ bool set_up_with_name(const Pieces& pieces, const Piece& piece, uint64_t offset)
 
 }  // namespace
 
+std::optional<LinesInText> lines_in_text(std::string_view before, std::string_view after) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  size_t start = static_cast<size_t>(
+      std::mismatch(before.begin(), before.begin() + std::min(before.size(), after.size()), after.begin()).first -
+      before.begin());
+  while (start > 0 && is_digit(before[start - 1])) --start;
+  const std::string_view name = before.substr(0, start);
+  if (!name.ends_with(".c:") && !name.ends_with(".h:")) return std::nullopt;
+  const auto number = [&](std::string_view text, size_t& end) {
+    int64_t value = 0;
+    for (end = start; end < text.size() && is_digit(text[end]) && value <= kMaxLine; ++end)
+      value = value * 10 + text[end] - '0';
+    return end == start ? 0 : value;
+  };
+  size_t end_a = 0, end_b = 0;
+  const LinesInText result{number(before, end_a), number(after, end_b)};
+  if (result.before == result.after || result.before == 0 || result.after == 0 ||
+      before.substr(end_a) != after.substr(end_b))
+    return std::nullopt;
+  return result;
+}
+
 void LineNumbers::read_tables() const {
   if (!original_lines_) original_lines_ = elf::read_line_table(original_.object());
   if (!patched_lines_) patched_lines_ = elf::read_line_table(patched_.object());
@@ -71,7 +93,9 @@ bool LineNumbers::explain(const Piece& a, uint64_t offset_a, int64_t before, con
   read_tables();
   const auto line_a = original_lines_->line_at(*a.section, a.offset + offset_a);
   const auto line_b = patched_lines_->line_at(*b.section, b.offset + offset_b);
-  return line_a && line_b && before == *line_a && after == *line_b;
+  if (!line_a || !line_b) return false;
+  const int64_t behind = before - *line_a;
+  return behind >= 0 && behind <= behind_ && behind == after - *line_b;
 }
 
 bool LineNumbers::fits_others(const Moved& line) const {

@@ -9,12 +9,22 @@
 
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "diff/pieces.h"
 #include "elf/line_table.h"
 
 namespace klp::diff {
+
+/// The numbers of two texts that are equal but for the line behind a source file's name, "fs/dcache.c:2930".
+struct LinesInText {
+  int64_t before = 0, after = 0;
+};
+std::optional<LinesInText> lines_in_text(std::string_view before, std::string_view after);
+
+/// __LINE__ in the arguments of a macro over several lines is the last of them; the instruction has the first.
+inline constexpr int64_t kLongStatement = 8;
 
 class LineNumbers {
  public:
@@ -25,6 +35,10 @@ class LineNumbers {
   /// instructions, from the start of the piece.
   bool explain(const Piece& a, uint64_t offset_a, int64_t before, const Piece& b, uint64_t offset_b,
                int64_t after) const;
+
+  /// Takes lines up to kLongStatement behind the instruction's, when both are as far behind. That is likely, not
+  /// proven: for those who only look at a difference.
+  void take_long_statements() { behind_ = kLongStatement; }
 
   /// For objects without line tables: while `learning`, explain() takes every constant beside a source name and
   /// remembers it; add_line() adds what a table says about a function.
@@ -41,6 +55,7 @@ class LineNumbers {
   bool fits_others(const Moved& line) const;
 
   bool learning_ = false;
+  int64_t behind_ = 0;
   mutable std::vector<Moved> seen_;
   const Pieces& original_;
   const Pieces& patched_;

@@ -350,10 +350,15 @@ struct SideBySide::Pair {
   Alignment alignment{a, b};
 };
 
+static LineSource line_source(const elf::SourceLines* lines) {
+  if (lines == nullptr) return {};
+  return [lines] { return std::shared_ptr<const elf::SourceLines>(std::shared_ptr<void>(), lines); };  // not its owner
+}
+
 SideBySide::SideBySide(const CodeSource& before, const CodeSource& after)
     : before_(before),
       after_(after),
-      noise_(before.form, after.form, after.disassembler),
+      noise_(before.form, after.form, after.disassembler, {line_source(before.lines), line_source(after.lines)}),
       old_functions_(std::make_unique<Directory>(before.form)),
       new_functions_(std::make_unique<Directory>(after.form)) {}
 SideBySide::~SideBySide() = default;

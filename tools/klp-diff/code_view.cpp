@@ -181,6 +181,14 @@ elf::SourceLines read_lines(const ComparedSide& side, const std::string& binary)
   }
 }
 
+diff::LineSources line_sources(const ComparedSide& before, const std::string& old_binary, const ComparedSide& after,
+                               const std::string& binary) {
+  const auto of = [](const ComparedSide& side, const std::string& name) -> diff::LineSource {
+    return [&side, name] { return std::make_shared<const elf::SourceLines>(read_lines(side, name)); };
+  };
+  return {of(before, old_binary), of(after, binary)};
+}
+
 report::SourceText source_text(const std::vector<diff::CodePart>& parts, bool after, const fs::path& tree) {
   report::SourceText result;
   for (const auto& [file, numbers] : places_of(parts, after)) {

@@ -15,6 +15,10 @@ namespace klp::tools {
 /// The source lines of a binary; nothing is known where it has no debug information, or where that cannot be read.
 elf::SourceLines read_lines(const ComparedSide& side, const std::string& binary);
 
+/// The same of both sides, read when they are needed. Both sides must outlive the result.
+diff::LineSources line_sources(const ComparedSide& before, const std::string& old_binary, const ComparedSide& after,
+                               const std::string& binary);
+
 /// One build of it.
 class OpenedBinary {
  public:

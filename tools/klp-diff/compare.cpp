@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "change_details.h"
+#include "code_view.h"
 #include "commands.h"
 #include "compare_facts.h"
 #include "compare_function.h"
@@ -50,13 +51,21 @@ std::vector<report::ComparedBinary> listed(const ComparedSide& before, const Com
   return result;
 }
 
-void compare_binary(const fs::path& a, const fs::path& b, report::ComparedBinary& binary, BinaryFacts& facts) {
+/// A single file may have another name on the first side.
+std::string old_name(const ComparedSide& before, const report::ComparedBinary& binary) {
+  return before.is_single() ? before.binaries().begin()->first : binary.name;
+}
+
+void compare_binary(const ComparedSide& before, const ComparedSide& after, report::ComparedBinary& binary,
+                    BinaryFacts& facts) {
+  const std::string before_name = old_name(before, binary);
+  const fs::path &a = before.binaries().at(before_name), &b = after.binaries().at(binary.name);
   if (have_equal_bytes(a, b)) {
     read_binary(a);  // Two equal files that are no binaries are no equal builds.
     return;
   }
   const BinaryPair pair = read_pair(a, b);
-  binary.difference = compare_pair(pair);
+  binary.difference = compare_pair(pair, line_sources(before, before_name, after, binary.name));
   facts.add(pair.before, pair.after, binary);
 }
 
@@ -79,11 +88,6 @@ void for_each_common(std::vector<report::ComparedBinary>& binaries, std::string_
   for (unsigned n = 0; n < std::min<size_t>(jobs, binaries.size()); ++n)
     workers.push_back(std::async(std::launch::async, work));
   for (auto& worker : workers) worker.get();
-}
-
-/// A single file may have another name on the first side.
-std::string old_name(const ComparedSide& before, const report::ComparedBinary& binary) {
-  return before.is_single() ? before.binaries().begin()->first : binary.name;
 }
 
 /// Of the terminal, or as the environment says.
@@ -128,10 +132,8 @@ report::CompareReport compared(const CompareOptions& options) {
     report.binaries = {{after.binaries().begin()->first, false, false, {}, {}}};
   else
     report.binaries = listed(before, after);
-  for_each_common(report.binaries, "comparing", options.jobs, [&](report::ComparedBinary& binary) {
-    compare_binary(before.binaries().at(old_name(before, binary)), after.binaries().at(binary.name), binary,
-                   of_binaries);
-  });
+  for_each_common(report.binaries, "comparing", options.jobs,
+                  [&](report::ComparedBinary& binary) { compare_binary(before, after, binary, of_binaries); });
   report.facts = facts.get();
   report.facts.compiler = of_binaries.compiler();
   report::apply_filter(options.filter, report);

@@ -153,11 +153,11 @@ std::vector<diff::CodePart> all_parts(const diff::SideBySide& view, const std::v
 }
 
 /// What the comparison of the binaries says about functions of these names.
-std::vector<std::string> reasons_of(const fs::path& before, const fs::path& after,
+std::vector<std::string> reasons_of(const fs::path& before, const fs::path& after, const diff::LineSources& lines,
                                     const std::vector<diff::CodePart>& parts) {
   std::vector<std::string> result;
   if (have_equal_bytes(before, after)) return result;
-  for (const diff::ImageChange& change : compare_files(before, after).functions) {
+  for (const diff::ImageChange& change : compare_files(before, after, lines).functions) {
     const std::string name = diff::stable_name(change.name);
     if (std::none_of(parts.begin(), parts.end(), [&](const diff::CodePart& part) { return part.name == name; }))
       continue;
@@ -188,7 +188,8 @@ report::FunctionReport look_at_function(const ComparedSide& before, const Compar
   const auto pairs = pairs_of(a.form(), b.form(), name);
   const std::vector<diff::CodePart> full = all_parts(view, pairs, {});
   result.parts = question.all ? full : all_parts(view, pairs, {kContext, SIZE_MAX});
-  result.reasons = reasons_of(before.binaries().at(old_binary), after.binaries().at(result.binary), full);
+  result.reasons = reasons_of(before.binaries().at(old_binary), after.binaries().at(result.binary),
+                              line_sources(before, old_binary, after, result.binary), full);
   result.origin = diff::origin_of(full);
   for (const auto& [has_lines, side] : {std::pair(a.has_lines(), "first"), std::pair(b.has_lines(), "second")}) {
     if (!has_lines)

@@ -109,12 +109,13 @@ BinaryPair read_pair(const fs::path& before, const fs::path& after) {
   return {read_binary(before), read_binary(after), false};
 }
 
-diff::ImageDifference compare_pair(const BinaryPair& pair) {
-  return pair.units ? diff::compare_units(pair.before, pair.after) : diff::compare_images(pair.before, pair.after);
+diff::ImageDifference compare_pair(const BinaryPair& pair, const diff::LineSources& lines) {
+  return pair.units ? diff::compare_units(pair.before, pair.after)
+                    : diff::compare_images(pair.before, pair.after, lines);
 }
 
-diff::ImageDifference compare_files(const fs::path& before, const fs::path& after) {
-  return compare_pair(read_pair(before, after));
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after, const diff::LineSources& lines) {
+  return compare_pair(read_pair(before, after), lines);
 }
 
 bool have_equal_bytes(const fs::path& before, const fs::path& after) {

@@ -54,8 +54,8 @@ struct BinaryPair {
   bool units = false;  ///< such objects
 };
 BinaryPair read_pair(const fs::path& before, const fs::path& after);
-diff::ImageDifference compare_pair(const BinaryPair& pair);
-diff::ImageDifference compare_files(const fs::path& before, const fs::path& after);
+diff::ImageDifference compare_pair(const BinaryPair& pair, const diff::LineSources& lines);
+diff::ImageDifference compare_files(const fs::path& before, const fs::path& after, const diff::LineSources& lines);
 
 bool have_equal_bytes(const fs::path& before, const fs::path& after);
 

@@ -160,7 +160,11 @@ Said compare_all_ways(const Builds& builds, const fs::path& before, const fs::pa
     for (const auto& [name, count] : d.noise) said.noise[name] += count;
   };
   add(diff::compare_units(ElfObject::read(before), ElfObject::read(after)), "unit", said.units);
-  add(diff::compare_images(ElfObject::read(before), ElfObject::read(after)), "object", said.objects);
+  const auto lines = [](const fs::path& object) -> diff::LineSource {
+    return [object] { return std::make_shared<const elf::SourceLines>(ElfObject::read(object)); };
+  };
+  add(diff::compare_images(ElfObject::read(before), ElfObject::read(after), {lines(before), lines(after)}), "object",
+      said.objects);
   const auto [a, b] = builds.linked(before, after);
   add(diff::compare_images(ElfObject::read(a, ElfObject::Want::symbols_only),
                            ElfObject::read(b, ElfObject::Want::symbols_only)),
