@@ -32,7 +32,7 @@ class Comparison {
   void learn_lines();
 
   /// See LineNumbers.
-  void take_long_statements() { lines_.take_long_statements(); }
+  void take_near_lines() { lines_.take_near_lines(); }
 
   struct DataDifference {
     std::string text;

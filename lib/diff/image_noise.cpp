@@ -39,32 +39,32 @@ std::optional<std::string_view> ImageNoise::at_first_sight(const ImageFunction& 
   return std::string_view();
 }
 
-std::vector<unsigned> ImageNoise::Lines::of(const ImageForm& form, const LineSource& source, const ImageFunction& f,
-                                            const FormItem& item) {
+std::set<int64_t> ImageNoise::Lines::of(const ImageForm& form, const LineSource& source, const ImageFunction& f,
+                                        const FormItem& item) {
   constexpr uint16_t kRelocatable = 1;  // ET_REL
   const uint64_t value = f.symbol->value + item.offset;
   if (form.image().type() != kRelocatable) {
     if (!units) units.emplace(form.image());
-    return units->lines_at(value);
+    const std::vector<unsigned> lines = units->lines_at(value);
+    return {lines.begin(), lines.end()};
   }
   if (rows == nullptr) rows = source ? source() : std::make_shared<const elf::SourceLines>();
-  const elf::SourceRow row = elf::row_at(rows->rows(f.symbol->section->name, value, item.size), value);
-  return row.file.empty() ? std::vector<unsigned>() : std::vector<unsigned>{row.line};
+  std::set<int64_t> lines;
+  const uint64_t start = value - std::min(item.offset, kNearCode);
+  for (const elf::SourceRow& row : rows->rows(f.symbol->section->name, start, value - start + kNearCode)) {
+    if (!row.file.empty()) lines.insert(row.line);
+  }
+  return lines;
 }
 
-/// Told by debug information: the constant is the line of its instruction, or as far behind it, in both.
+/// Told by debug information: the constant is the line of its instruction, or as far behind one around it, in both.
 bool ImageNoise::is_line_number(const ImageFunction& f, const FormItem& x, const ImageFunction& g,
                                 const FormItem& y) const {
   const auto changed =
       disassembler_.changed_immediate(a_.code(f).subspan(x.offset, x.size), b_.code(g).subspan(y.offset, y.size));
   if (!changed) return false;
-  const std::vector<unsigned> before = lines_a_.of(a_, sources_.before, f, x),
-                              after = lines_b_.of(b_, sources_.after, g, y);
-  return std::any_of(before.begin(), before.end(), [&](unsigned line) {
-    const int64_t behind = changed->before - line;
-    return behind >= 0 && behind <= kLongStatement &&
-           std::any_of(after.begin(), after.end(), [&](unsigned other) { return changed->after - other == behind; });
-  });
+  return is_behind(lines_a_.of(a_, sources_.before, f, x), changed->before, lines_b_.of(b_, sources_.after, g, y),
+                   changed->after);
 }
 
 /// Whether two instructions differ in one number only, which is the offset of the same per-cpu variable in each.

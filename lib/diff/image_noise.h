@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "diff/build_words.h"
@@ -39,8 +40,7 @@ class ImageNoise {
   struct Lines {
     std::optional<elf::CompileUnits> units;  ///< of a linked image
     std::shared_ptr<const elf::SourceLines> rows;
-    std::vector<unsigned> of(const ImageForm& form, const LineSource& source, const ImageFunction& f,
-                             const FormItem& item);
+    std::set<int64_t> of(const ImageForm& form, const LineSource& source, const ImageFunction& f, const FormItem& item);
   };
 
   const ImageForm &a_, &b_;

@@ -93,9 +93,26 @@ bool LineNumbers::explain(const Piece& a, uint64_t offset_a, int64_t before, con
   read_tables();
   const auto line_a = original_lines_->line_at(*a.section, a.offset + offset_a);
   const auto line_b = patched_lines_->line_at(*b.section, b.offset + offset_b);
-  if (!line_a || !line_b) return false;
-  const int64_t behind = before - *line_a;
-  return behind >= 0 && behind <= behind_ && behind == after - *line_b;
+  if (line_a && line_b && before == *line_a && after == *line_b) return true;
+  return near_ && is_behind(lines_around(*original_lines_, a, offset_a), before,
+                            lines_around(*patched_lines_, b, offset_b), after);
+}
+
+std::set<int64_t> LineNumbers::lines_around(const elf::LineTable& table, const Piece& piece, uint64_t offset) {
+  std::set<int64_t> result;
+  const uint64_t end = std::min(offset + kNearCode, piece.size);
+  for (uint64_t at = offset - std::min(offset, kNearCode); at < end; ++at) {
+    if (const auto line = table.line_at(*piece.section, piece.offset + at)) result.insert(*line);
+  }
+  return result;
+}
+
+bool is_behind(const std::set<int64_t>& lines_before, int64_t before, const std::set<int64_t>& lines_after,
+               int64_t after) {
+  for (int64_t behind = 0; behind <= kLongStatement; ++behind) {
+    if (lines_before.count(before - behind) != 0 && lines_after.count(after - behind) != 0) return true;
+  }
+  return false;
 }
 
 bool LineNumbers::fits_others(const Moved& line) const {

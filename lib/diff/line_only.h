@@ -9,6 +9,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -23,8 +24,13 @@ struct LinesInText {
 };
 std::optional<LinesInText> lines_in_text(std::string_view before, std::string_view after);
 
-/// __LINE__ in the arguments of a macro over several lines is the last of them; the instruction has the first.
+/// __LINE__ in the arguments of a macro over several lines is the last of them, the instruction has the first; an
+/// inlined function's has its own, and the call's stands around it.
 inline constexpr int64_t kLongStatement = 8;
+inline constexpr uint64_t kNearCode = 32;  ///< bytes
+/// Whether both numbers are as far behind a line of theirs, at most kLongStatement.
+bool is_behind(const std::set<int64_t>& lines_before, int64_t before, const std::set<int64_t>& lines_after,
+               int64_t after);
 
 class LineNumbers {
  public:
@@ -36,9 +42,9 @@ class LineNumbers {
   bool explain(const Piece& a, uint64_t offset_a, int64_t before, const Piece& b, uint64_t offset_b,
                int64_t after) const;
 
-  /// Takes lines up to kLongStatement behind the instruction's, when both are as far behind. That is likely, not
-  /// proven: for those who only look at a difference.
-  void take_long_statements() { behind_ = kLongStatement; }
+  /// Takes numbers for lines that are near those of the code around, by is_behind(). That is likely, not proven: for
+  /// those who only look at a difference.
+  void take_near_lines() { near_ = true; }
 
   /// For objects without line tables: while `learning`, explain() takes every constant beside a source name and
   /// remembers it; add_line() adds what a table says about a function.
@@ -53,9 +59,10 @@ class LineNumbers {
   };
   void read_tables() const;
   bool fits_others(const Moved& line) const;
+  static std::set<int64_t> lines_around(const elf::LineTable& table, const Piece& piece, uint64_t offset);
 
   bool learning_ = false;
-  int64_t behind_ = 0;
+  bool near_ = false;
   mutable std::vector<Moved> seen_;
   const Pieces& original_;
   const Pieces& patched_;

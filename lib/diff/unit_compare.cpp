@@ -101,7 +101,7 @@ ImageDifference compare_units(const elf::ElfObject& before, const elf::ElfObject
   const elf::DebugInfo debug_a = read_debug(before, result), debug_b = read_debug(after, result);
   const Correlation correlation = correlate(original, patched, debug_a, debug_b);
   Comparison comparison(original, patched, correlation, original_tables, patched_tables);
-  comparison.take_long_statements();
+  comparison.take_near_lines();
   comparison.learn_lines();
   const ChangeSet changes = compare(original, patched, correlation, comparison, patched_tables);
   const auto add = [&](ImageChange::Kind kind, const Piece* a, const Piece* b, const std::string& reason) {

@@ -249,7 +249,7 @@ int lock(void) { static struct key key; return take(&key) + 1; }
 
 TEST_CASE("how a build calls itself is no difference of what says so", "[compare]") {
   const std::string source = std::string(kSource) + R"c(
-const char linux_banner[] = "Linux version 6.1.0-1 (someone) #1 Debian 6.1.9";
+const char linux_banner[] = "Linux kernel version 6.1.0-1 (someone) #1 Debian 6.1.9";
 int hello(int x) { return printk("this is 6.1.0-1, or Debian 6.1.9", x); }
 const char *path = "/lib/6.1.0-1/";
 )c";
