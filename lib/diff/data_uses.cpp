@@ -22,8 +22,9 @@ std::string callee_at(const Pieces& pieces, const Piece& function, uint64_t offs
 
 bool is_constant_data(const Piece& piece) {
   const std::string_view section = piece.section->name;
-  return piece.kind == PieceKind::object && !piece.section->is_writable() && !piece.section->is_exec() &&
-         (section == ".rodata" || section.starts_with(".rodata."));
+  if (piece.kind != PieceKind::object || piece.section->is_exec()) return false;
+  if (section == ".data.rel.ro" || section.starts_with(".data.rel.ro.")) return true;
+  return !piece.section->is_writable() && (section == ".rodata" || section.starts_with(".rodata."));
 }
 
 DataUse use_of_data(const Pieces& pieces, const Tables& tables, const Use& use) {

@@ -7,7 +7,9 @@
 
 namespace klp::diff {
 
-/// Plain constants: not writable, and in no section that means something to the kernel.
+/// Plain constants: not writable, and in no section that means something to the kernel. Where code is linked for any
+/// address (POWER), gcc has constants with addresses in .data.rel.ro, which is writable until they are filled in
+/// (varasm.c: categorize_decl_for_section).
 bool is_constant_data(const Piece& piece);
 
 struct DataUse {

@@ -4,9 +4,11 @@
 #include <cstring>
 
 #include "arch/arch.h"
+#include "arch/linked_code.h"
 #include "diff/section_use.h"
 #include "diff/uses.h"
 #include "elf/compile_units.h"
+#include "elf/power_addresses.h"
 #include "support/bytes.h"
 #include "support/error.h"
 
@@ -61,7 +63,11 @@ bool is_mark_section(std::string_view name) {
 /// A linked image: addresses are final.
 class ShippedUses::Image : public State {
  public:
-  explicit Image(const elf::SymbolIndex& index) : State(index), arch_(arch::arch_for(index.object().machine())) {
+  explicit Image(const elf::SymbolIndex& index)
+      : State(index),
+        arch_(arch::arch_for(index.object().machine())),
+        halves_(arch::linked_code_for(index.object().machine())) {
+    list_symbols();
     const elf::Disassembler disassembler(index.object().machine());
     uint64_t low = UINT64_MAX, high = 0;
     for (const elf::Section& s : index.object().sections()) {
@@ -73,15 +79,10 @@ class ShippedUses::Image : public State {
       if (!is_mapped(s) || !s.is_exec() || arch_.runs_before_patching_only(s.name)) continue;
       const auto found = disassembler.mentions(s.data, s.address, low, high);
       mentions_.insert(mentions_.end(), found.begin(), found.end());
+      if (halves_ != nullptr) add_halves(s);
     }
     std::stable_sort(mentions_.begin(), mentions_.end(),
                      [](const Mention& a, const Mention& b) { return a.address < b.address; });
-    for (const elf::Symbol& s : index.object().symbols()) {
-      if (s.is_defined() && s.section->is_alloc() && !s.is_section() && s.type != elf::kSttFile && !s.name.empty())
-        by_address_.push_back(&s);
-    }
-    std::stable_sort(by_address_.begin(), by_address_.end(),
-                     [](const elf::Symbol* a, const elf::Symbol* b) { return a->value < b->value; });
     find_marks();
   }
 
@@ -89,10 +90,10 @@ class ShippedUses::Image : public State {
     const bool function = symbol.section->is_exec();
     const uint64_t begin = symbol.value, end = begin + (function ? 1 : std::max<uint64_t>(symbol.size, 1));
     std::vector<OutsideUse> result;
-    const auto first = std::lower_bound(mentions_.begin(), mentions_.end(), begin,
-                                        [](const Mention& m, uint64_t value) { return m.address < value; });
     std::vector<const Mention*> code;
-    for (auto m = first; m != mentions_.end() && m->address < end; ++m) code.push_back(&*m);
+    collect(begin, end, code);
+    const uint64_t entry = function && halves_ != nullptr ? halves_->local_entry(symbol) : 0;
+    if (entry != 0) collect(begin + entry, end + entry, code);
     std::sort(code.begin(), code.end(), [](const Mention* a, const Mention* b) { return a->at < b->at; });
     for (const Mention* m : code) {
       const elf::Section& section = *shipped.section_at(m->at);
@@ -106,6 +107,39 @@ class ShippedUses::Image : public State {
 
  private:
   using Mention = elf::Disassembler::Mention;
+
+  void list_symbols() {
+    for (const elf::Symbol& s : shipped.object().symbols()) {
+      if (s.is_defined() && s.section->is_alloc() && !s.is_section() && s.type != elf::kSttFile && !s.name.empty())
+        by_address_.push_back(&s);
+    }
+    std::stable_sort(by_address_.begin(), by_address_.end(),
+                     [](const elf::Symbol* a, const elf::Symbol* b) { return a->value < b->value; });
+  }
+
+  /// Addresses that the code of a section makes of halves: it is cut where symbols are.
+  void add_halves(const elf::Section& section) {
+    const elf::Symbol* base = nullptr;
+    std::vector<uint64_t> cuts = {section.address, section.address + section.data.size()};
+    for (const elf::Symbol* s : by_address_) {
+      if (s->name == arch::LinkedCode::kBase) base = s;
+      if (s->section == &section && s->value < cuts[1]) cuts.push_back(s->value);
+    }
+    check(base != nullptr, "{}: no {}, from which addresses are counted", shipped.object().name(),
+          arch::LinkedCode::kBase);
+    std::sort(cuts.begin(), cuts.end());
+    for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+      const auto code = section.data.subspan(cuts[i] - section.address, cuts[i + 1] - cuts[i]);
+      for (const elf::PowerAddress& a : elf::power_addresses(code, base->value))
+        mentions_.push_back({cuts[i] + a.offset, a.address, false});
+    }
+  }
+
+  void collect(uint64_t begin, uint64_t end, std::vector<const Mention*>& result) const {
+    const auto first = std::lower_bound(mentions_.begin(), mentions_.end(), begin,
+                                        [](const Mention& m, uint64_t value) { return m.address < value; });
+    for (auto m = first; m != mentions_.end() && m->address < end; ++m) result.push_back(&*m);
+  }
 
   /// Per-cpu data is linked at 0: its offsets are no addresses.
   static bool is_mapped(const elf::Section& s) { return s.is_alloc() && s.has_data() && s.address >= (1ULL << 32); }
@@ -170,7 +204,8 @@ class ShippedUses::Image : public State {
   }
 
   const arch::Arch& arch_;
-  std::vector<Mention> mentions_;  // by address
+  const arch::LinkedCode* halves_;  // null: addresses are in one piece
+  std::vector<Mention> mentions_;   // by address
   std::vector<const elf::Symbol*> by_address_;
   std::vector<std::pair<uint64_t, uint64_t>> marks_;
   std::pair<uint64_t, uint64_t> start_calls_{0, 0};

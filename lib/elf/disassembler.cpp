@@ -163,8 +163,24 @@ std::vector<Instruction> Disassembler::decode(std::span<const std::byte> code) c
   return result;
 }
 
+namespace {
+
+/// On POWER no instruction has an address in it but a branch.
+std::vector<Disassembler::Mention> power_branches(std::span<const std::byte> code, uint64_t start, uint64_t low,
+                                                  uint64_t high) {
+  std::vector<Disassembler::Mention> result;
+  for (const Instruction& i : decode_power(code)) {
+    const uint64_t target = start + static_cast<uint64_t>(i.target);
+    if (i.flow != Flow::none && target >= low && target < high) result.push_back({start + i.offset, target, true});
+  }
+  return result;
+}
+
+}  // namespace
+
 std::vector<Disassembler::Mention> Disassembler::mentions(std::span<const std::byte> code, uint64_t start, uint64_t low,
                                                           uint64_t high) const {
+  if (!state_->x86) return power_branches(code, start, low, high);
   std::vector<Mention> result;
   const llvm::ArrayRef<uint8_t> bytes = as_llvm(code);
   for (uint64_t offset = 0; offset < bytes.size();) {

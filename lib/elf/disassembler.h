@@ -38,7 +38,8 @@ class Disassembler {
   std::vector<Instruction> decode(std::span<const std::byte> code) const;
 
   /// An address in [low, high) that an instruction at `at` has in it: as the target of a direct branch, as a constant,
-  /// or as the fixed part of the place where it loads or stores, also relative to the program counter.
+  /// or as the fixed part of the place where it loads or stores, also relative to the program counter. On POWER only
+  /// branches have one; power_addresses() has the others.
   struct Mention {
     uint64_t at = 0, address = 0;
     bool branch = false;
@@ -59,8 +60,8 @@ class Disassembler {
                                               std::span<const std::byte> after) const;
 
   /// What becomes of the address that the instruction at `offset` has in the field that ends at `field_end`, as far as
-  /// the instructions after it tell without following branches. On POWER the field is a slot's distance, and the address
-  /// what is loaded from there.
+  /// the instructions after it tell without following branches. On POWER the field is a slot's distance, and the
+  /// address what is loaded from there.
   struct AddressFate {
     enum class Kind {
       unknown,

@@ -25,7 +25,7 @@ TEST_CASE("the body of a system call is carried by its entry functions", "[vm][l
   CHECK(said.after == said.before);
 }
 
-TEST_CASE("a function of lib/ is carried by its callers in another file", "[vm][lifting][x86]") {
+TEST_CASE("a function of lib/ is carried by its callers in another file", "[vm][lifting]") {
   const Livepatch& livepatch = Suite::get().livepatch("lifted-library");
   REQUIRE(livepatch.units.size() == 2);
   CHECK(livepatch.units.at(0).replaced == Names{"seq_put_decimal_ll", "seq_put_decimal_ull_width"});
@@ -37,6 +37,7 @@ TEST_CASE("a function of lib/ is carried by its callers in another file", "[vm][
   CHECK(said.after == "FDSize:\t64\n");
 }
 
+// On POWER a register that held the address may still hold it at a call, whose arguments nobody counts.
 TEST_CASE("a changed table of strings is carried by its readers", "[vm][lifting][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("lifted-strings");
   CHECK(livepatch.units.at(0).replaced == Names{"do_task_stat", "proc_pid_status"});
@@ -48,7 +49,7 @@ TEST_CASE("a changed table of strings is carried by its readers", "[vm][lifting]
   CHECK(said.after == said.before);
 }
 
-TEST_CASE("a changed table of pointers to functions is carried by its readers", "[vm][lifting][x86]") {
+TEST_CASE("a changed table of pointers to functions is carried by its readers", "[vm][lifting]") {
   const Livepatch& livepatch = Suite::get().livepatch("lifted-functions");
   CHECK(livepatch.units.at(0).replaced == Names{"mem_devnode", "memory_open"});
   const auto result =
@@ -60,7 +61,8 @@ TEST_CASE("a changed table of pointers to functions is carried by its readers", 
   CHECK_THAT(result.outputs.at(1).patched, Contains("0"));
 }
 
-TEST_CASE("a changed table that one function calls through is carried by this one", "[vm][lifting][x86]") {
+TEST_CASE("a changed table that one function calls through is carried by this one", "[vm][lifting]") {
+  if (Suite::get().lacks("NFSD")) return;
   const Livepatch& livepatch = Suite::get().livepatch("lifted-calls");
   CHECK(livepatch.units.at(0).replaced == Names{"nfsctl_transaction_write"});
   auto check = commands({"cat /proc/fs/nfsd/max_connections"});

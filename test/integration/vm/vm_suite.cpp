@@ -119,8 +119,22 @@ Suite::Suite()
       vmlinux_object_(elf::ElfObject::read(kernel_.vmlinux, elf::ElfObject::Want::symbols_only)),
       vmlinux_(vmlinux_object_),
       exports_(elf::read_symvers(kernel_.symvers)),
-      directory_(fs::temp_directory_path(), "klp-vm-tests") {
+      directory_(fs::temp_directory_path(), "klp-vm-tests"),
+      can_read_back_(has_option("PROC_KCORE")) {
   sizes_.structs = kernel::KernelIndex::open(kernel_).struct_sizes();
+  if (!can_read_back_) WARN("not run: the read-back, as this kernel has no /proc/kcore");
+}
+
+bool Suite::has_option(const std::string& name) const {
+  const std::string config = "\n" + read_file(kernel_.config);
+  return config.find("\nCONFIG_" + name + "=y\n") != config.npos ||
+         config.find("\nCONFIG_" + name + "=m\n") != config.npos;
+}
+
+bool Suite::lacks(const std::string& option) const {
+  if (has_option(option)) return false;
+  WARN("not run: this kernel has no CONFIG_" + option);
+  return true;
 }
 
 const elf::SymbolIndex& Suite::shipped(const std::string& object) {
@@ -149,7 +163,8 @@ vm::Vm& Suite::machine() {
   options.cpus = 2;
   options.cpu_model = environment("KLP_TEST_CPU", options.cpu_model);
   options.append = "nokaslr " + environment("KLP_TEST_APPEND", "");
-  for (const char* module : {is_x86() ? "zram" : "ext4", "nfsd", "xfs", "squashfs", "loop"}) {
+  if (!is_x86()) options.kernel_modules = {module_to_patch().name};
+  for (const char* module : {"zram", "nfsd", "xfs", "squashfs", "loop"}) {
     if (kernel::find_module(kernel_, module)) options.kernel_modules.emplace_back(module);
   }
   options.files = {build_probe(kernel_, options.directory)};
@@ -244,7 +259,7 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
   const auto then = check.while_patched;
   check.while_patched = [&](vm::Vm& vm) {
     try {
-      if (Suite::get().is_x86()) memory = read_back_now(livepatch);
+      if (Suite::get().can_read_back()) memory = read_back_now(livepatch);
     } catch (const vm::GuestFault&) {
       throw;
     } catch (const Error& error) {
@@ -257,7 +272,7 @@ vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::Livepatch
   INFO(outputs_of(result));
   INFO(result.failure + "\n" + result.console_tail);
   REQUIRE(result.good);
-  if (!Suite::get().is_x86()) return result;
+  if (!Suite::get().can_read_back()) return result;
   INFO(joined(memory.differences));
   CHECK(memory.differences.empty());
   CHECK(memory.functions > 0);

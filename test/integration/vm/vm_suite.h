@@ -43,6 +43,12 @@ class Suite {
   const kernel::Kernel& kernel() const { return kernel_; }
   const kernel::KernelSelection& selection() const { return selection_; }
   bool is_x86() const { return kernel_.arch == "x86_64"; }
+  /// Whether the kernel was built with CONFIG_`name`, also as a module.
+  bool has_option(const std::string& name) const;
+  /// Whether it was not; then a case that needs it is told of as not run.
+  bool lacks(const std::string& option) const;
+  /// Whether the guest shows its memory (/proc/kcore).
+  bool can_read_back() const { return can_read_back_; }
   const elf::SymbolIndex& vmlinux() const { return vmlinux_; }
   const elf::Exports& exports() const { return exports_; }
   const diff::TableSizes& table_sizes() const { return sizes_; }
@@ -81,6 +87,7 @@ class Suite {
   std::map<std::string, std::unique_ptr<Module>> modules_;
   std::map<std::string, std::unique_ptr<Livepatch>> livepatches_;
   TempDir directory_;
+  bool can_read_back_;
   unsigned boots_ = 0;
   bool unbootable_ = false;
   std::unique_ptr<vm::Vm> vm_;  // before the directory it works in
@@ -105,9 +112,9 @@ size_t patched_line(const std::string& patch, const std::string& file, const std
 /// Commands for the guest, as a check.
 vm::LivepatchCheck commands(std::vector<std::string> list);
 
-/// Takes a livepatch through its life in the guest, read-back included (on x86: how stubs and distances from r2 lead to
-/// an address it does not know) (before check.while_patched, which must not
-/// throw what Catch throws: use CHECK there, not REQUIRE). Fails the test for anything that goes wrong or that differs.
+/// Takes a livepatch through its life in the guest, read-back included where the guest shows its memory (before
+/// check.while_patched, which must not throw what Catch throws: use CHECK there, not REQUIRE). Fails the test for
+/// anything that goes wrong or that differs.
 vm::LivepatchCheckResult run_livepatch(const Livepatch& livepatch, vm::LivepatchCheck check);
 
 /// Copies a livepatch into the guest, loads it and waits until it is in force; disables one and unloads it. For tests
