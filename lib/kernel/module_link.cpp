@@ -80,6 +80,13 @@ void place_object(const fs::path& from, const fs::path& to) {
   write_saved_command(to);
 }
 
+/// Where neither the compiler nor objtool lists ftrace's calls, kbuild has a program of the tree do it, behind the
+/// compiler's command (scripts/Makefile.build: cmd_record_mcount). A call that is not listed stays one.
+void record_ftrace_calls(const Kernel& kernel, const fs::path& object) {
+  if (read_file(kernel.config).find("\nCONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y\n") == std::string::npos) return;
+  run_checked({(kernel.source / "scripts/recordmcount").string(), object.string()});
+}
+
 void check_link(const ModuleLink& link) {
   const bool good_name = !link.name.empty() && link.name.size() <= kLongestName &&
                          std::all_of(link.name.begin(), link.name.end(), [](char c) {
@@ -205,6 +212,7 @@ std::filesystem::path link_module(const Kernel& kernel, const ModuleLink& link) 
   for (size_t i = 0; i < link.objects.size(); ++i) {
     const std::string name = fmt::format("klp_patch_{}.o", i);
     place_object(link.objects[i], directory / name);
+    record_ftrace_calls(kernel, directory / name);
     parts += " " + name;
   }
   place_object(runtime.code, directory / "klp_runtime.o");
