@@ -33,13 +33,14 @@ std::string without_filling(const Livepatch& livepatch) {
 
 }  // namespace
 
-TEST_CASE("patched functions with run-time constants", "[vm][constants][machine][x86]") {
+TEST_CASE("patched functions with run-time constants", "[vm][constants][machine]") {
   const Livepatch& livepatch = Suite::get().livepatch("run-time-constants");
   vm::LivepatchCheck check = commands({"dd if=/proc/version bs=7777 count=1", "/probe read-far",
                                        "mkdir -p /tmp/klp-seen; mkdir /tmp/klp-seen; rmdir /tmp/klp-seen; "
                                        "dmesg -c | grep -c '__d_lookup found it'"});
   size_t constants = 0;
-  check.while_patched = [&](vm::Vm&) { constants = read_back_now(livepatch).constants; };
+  if (Suite::get().can_read_back())
+    check.while_patched = [&](vm::Vm&) { constants = read_back_now(livepatch).constants; };
   const auto result = run_livepatch(livepatch, check);
   CHECK(constants == (has_constants() ? 3 : 0));
   CHECK_THAT(result.outputs.at(0).before, Contains("Linux version"));
@@ -51,7 +52,7 @@ TEST_CASE("patched functions with run-time constants", "[vm][constants][machine]
   CHECK(result.outputs.at(2).after == result.outputs.at(2).before);
 }
 
-TEST_CASE("a patched function that looks at user addresses", "[vm][constants][x86]") {
+TEST_CASE("a patched function that looks at user addresses", "[vm][constants]") {
   const Livepatch& livepatch = Suite::get().livepatch("futex-key");
   const auto result =
       run_livepatch(livepatch, commands({"/probe futex-odd", "/probe futex-far", "/probe futex-right"}));

@@ -33,7 +33,8 @@ std::vector<Asked> asked_in(const std::string& messages) {
 
 }  // namespace
 
-TEST_CASE("per-cpu variables", "[vm][lasting][x86]") {
+TEST_CASE("per-cpu variables", "[vm][lasting]") {
+  if (Suite::get().lacks("HOTPLUG_CPU")) return;
   const Livepatch& livepatch = Suite::get().livepatch("per-cpu");
   const std::string ask = "taskset {} dd if=/proc/sys/fs/inode-nr bs=4k count=1 2>/dev/null\n";
   const std::string first = fmt::format(fmt::runtime(ask), 1), second = fmt::format(fmt::runtime(ask), 2);

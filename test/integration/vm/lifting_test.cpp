@@ -61,8 +61,8 @@ TEST_CASE("a changed table of pointers to functions is carried by its readers", 
   CHECK_THAT(result.outputs.at(1).patched, Contains("0"));
 }
 
-TEST_CASE("a changed table that one function calls through is carried by this one", "[vm][lifting]") {
-  if (Suite::get().lacks("NFSD")) return;
+// On POWER the same, and late references are not for read-only data.
+TEST_CASE("a changed table that one function calls through is carried by this one", "[vm][lifting][x86]") {
   const Livepatch& livepatch = Suite::get().livepatch("lifted-calls");
   CHECK(livepatch.units.at(0).replaced == Names{"nfsctl_transaction_write"});
   auto check = commands({"cat /proc/fs/nfsd/max_connections"});

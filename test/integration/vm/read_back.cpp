@@ -9,6 +9,8 @@
 #include "diff/correlation.h"
 #include "diff/pieces.h"
 #include "guest_view.h"
+#include "read_back_power.h"
+#include "support/bytes.h"
 #include "support/error.h"
 
 namespace klp::test {
@@ -46,6 +48,7 @@ class Reader {
         carried_(guest.module_symbols(module)),
         result_(result) {
     choose_block();
+    if (pieces_.arch().name() == "ppc64le") power_.emplace(guest_, module_, vmlinux_, pieces_);
   }
 
   void run() {
@@ -57,7 +60,7 @@ class Reader {
       check(found != carried_.end(), "module {} has no symbol {} in the guest", module_, name);
       check(found->second.size() == 1, "module {} has {} symbols {} in the guest", module_, found->second.size(), name);
       ++result_.functions;
-      check_padding(*piece, found->second.front());
+      check_front(*piece, found->second.front());
       compare(*piece, found->second.front());
     }
   }
@@ -67,10 +70,14 @@ class Reader {
   std::vector<bool> rewritten_at_load(const Piece& piece) const;
   void mask_rewritten_calls(const Piece& piece, std::vector<bool>& mask) const;
   uint64_t behind_call_count(uint64_t address);
-  void check_padding(const Piece& piece, uint64_t address);
+  void check_front(const Piece& piece, uint64_t address);
   void compare(const Piece& piece, uint64_t address);
-  void compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
-                         const std::vector<std::byte>& memory);
+  void mask_power_sites(const LoadedCode& code, std::vector<bool>& mask);
+  void compare_relocations(const LoadedCode& code, std::vector<bool>& mask);
+  void compare_bytes(const Piece& piece, std::span<const std::byte> memory, const std::vector<bool>& mask);
+  std::optional<uint64_t> target_in_memory(const LoadedCode& code, const elf::Relocation& relocation,
+                                           const Reference& reference, std::vector<bool>& mask);
+  void compare_reference(const Reference& reference, const std::string& place, uint64_t target);
   void compare_constants(const Piece& piece, const std::vector<std::byte>& memory);
   void compare_content(const Piece& target, const std::string& place, uint64_t address);
   void compare_string(const Reference& reference, const std::string& place, uint64_t address);
@@ -89,6 +96,7 @@ class Reader {
   diff::Tables tables_;
   const GuestSymbols& carried_;
   ReadBackResult& result_;
+  std::optional<PowerCode> power_;
   const elf::FileBlock* block_ = nullptr;
   std::set<std::pair<const Piece*, uint64_t>> seen_;
 };
@@ -114,7 +122,7 @@ void Reader::choose_block() {
 /// ftrace site.
 std::vector<bool> Reader::rewritten_at_load(const Piece& piece) const {
   std::vector<bool> mask(piece.size, false);
-  if (piece.kind != PieceKind::function) return mask;
+  if (piece.kind != PieceKind::function || power_) return mask;
   if (piece.section->name == ".static_call.text") mask.assign(piece.size, true);  // a trampoline follows its key
   for (const diff::TableEntry& entry : tables_.of(&piece)) {
     const std::string_view table = entry.spec->section;
@@ -161,33 +169,73 @@ void Reader::mask_rewritten_calls(const Piece& piece, std::vector<bool>& mask) c
   }
 }
 
+/// What the kernel has put at the sites of POWER's tables.
+void Reader::mask_power_sites(const LoadedCode& code, std::vector<bool>& mask) {
+  constexpr uint64_t kWord = 4;
+  for (const auto& [at, wanted] : power_->sites(code, tables_.of(&code.piece))) {
+    for (uint64_t i = at; i < std::min(at + kWord, code.piece.size); ++i) mask[i] = true;
+    const auto found = read_le<uint32_t>(code.memory, at);
+    if (wanted && found != *wanted)
+      differs(fmt::format("{}+{:#x}: the instruction in memory is {:08x}, the kernel makes it {:08x}",
+                          code.piece.name(), at, found, *wanted));
+  }
+}
+
 void Reader::compare(const Piece& piece, uint64_t address) {
   if (!seen_.emplace(&piece, address).second) return;
   const std::vector<std::byte> memory = guest_.memory(address, piece.size);
+  const LoadedCode code{piece, address, memory};
   std::vector<bool> mask = rewritten_at_load(piece);
   mask_rewritten_calls(piece, mask);
+  if (power_) mask_power_sites(code, mask);
   if (piece.kind == PieceKind::function) compare_constants(piece, memory);
-  for (const elf::Relocation& relocation : pieces_.relocations(piece)) {
-    const uint64_t field = relocation.offset - piece.offset;
-    const uint8_t width = pieces_.arch().field_kind(relocation).width;
-    if (width == 0 || mask[field]) continue;
-    compare_reference(piece, address, relocation, memory);
-    for (uint64_t i = field; i < std::min<uint64_t>(field + width, piece.size); ++i) mask[i] = true;
+  compare_relocations(code, mask);
+  compare_bytes(piece, memory, mask);
+}
+
+void Reader::compare_relocations(const LoadedCode& code, std::vector<bool>& mask) {
+  for (const elf::Relocation& relocation : pieces_.relocations(code.piece)) {
+    const uint64_t field = relocation.offset - code.piece.offset;
+    const arch::FieldKind kind = pieces_.arch().field_kind(relocation);
+    if ((kind.width == 0 && !power_) || mask[field]) continue;
+    const Reference reference = pieces_.resolve(relocation);
+    const auto target = target_in_memory(code, relocation, reference, mask);
+    if (target) compare_reference(reference, fmt::format("{}+{:#x}", code.piece.name(), field), *target);
+    if (kind.mask != ~0ULL) continue;
+    for (uint64_t i = field; i < std::min<uint64_t>(field + kind.width, code.piece.size); ++i) mask[i] = true;
   }
+}
+
+/// All but the fields and what `mask` says.
+void Reader::compare_bytes(const Piece& piece, std::span<const std::byte> memory, const std::vector<bool>& mask) {
+  std::vector<std::byte> found(memory.begin(), memory.end()), compiled(piece.size);
   const auto data = piece.data();
+  std::copy(data.begin(), data.end(), compiled.begin());
+  for (const elf::Relocation& relocation : pieces_.relocations(piece)) {
+    const arch::FieldKind kind = pieces_.arch().field_kind(relocation);
+    const uint64_t field = relocation.offset - piece.offset;
+    if (kind.mask == ~0ULL || field + kind.width > piece.size) continue;  // masked
+    arch::clear_field(kind, std::span(found).subspan(field, kind.width));
+    arch::clear_field(kind, std::span(compiled).subspan(field, kind.width));
+  }
   for (uint64_t i = 0; i < piece.size; ++i) {
     if (mask[i]) continue;
     ++result_.bytes;
-    const std::byte compiled = data.empty() ? std::byte{0} : data[i];
-    if (memory[i] == compiled) continue;
+    if (found[i] == compiled[i]) continue;
     differs(fmt::format("{}+{:#x}: the byte in memory is {:02x}, the object has {:02x}", piece.name(), i,
-                        static_cast<unsigned>(memory[i]), static_cast<unsigned>(compiled)));
+                        static_cast<unsigned>(memory[i]), static_cast<unsigned>(compiled[i])));
     return;
   }
 }
 
-/// objtool names the bytes in front of a function at the link, when they are NOPs all and reach far enough.
-void Reader::check_padding(const Piece& piece, uint64_t address) {
+/// What is in front of a function: on POWER a distance; on x86 bytes that objtool names at the link, when they are NOPs
+/// all and reach far enough.
+void Reader::check_front(const Piece& piece, uint64_t address) {
+  if (power_) {
+    const std::string fault = power_->fault_of_prefix(piece, address);
+    if (!fault.empty()) differs(fault);
+    return;
+  }
   const uint64_t padding = pieces_.padding(piece);
   if (padding == 0) return;
   const auto found = carried_.find("__pfx_" + std::string(piece.name()));
@@ -224,17 +272,28 @@ void Reader::compare_constants(const Piece& piece, const std::vector<std::byte>&
   }
 }
 
-void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::Relocation& relocation,
-                               const std::vector<std::byte>& memory) {
-  const Reference reference = pieces_.resolve(relocation);
+/// Where a field leads in memory; nothing when others decide it.
+std::optional<uint64_t> Reader::target_in_memory(const LoadedCode& code, const elf::Relocation& relocation,
+                                                 const Reference& reference, std::vector<bool>& mask) {
+  const uint64_t at = relocation.offset - code.piece.offset;
+  if (power_) {
+    const PowerTarget found = power_->target(code, relocation, reference);
+    if (!found.fault.empty()) differs(fmt::format("{}+{:#x}: {}", code.piece.name(), at, found.fault));
+    if (found.written)
+      std::fill(mask.begin() + static_cast<std::ptrdiff_t>(found.written->first),
+                mask.begin() + static_cast<std::ptrdiff_t>(found.written->second), true);
+    if (!found.address && found.written) ++result_.references;  // compared with what the kernel makes of it
+    return found.address;
+  }
   const arch::FieldKind field = pieces_.arch().field_kind(relocation);
-  const uint64_t at = relocation.offset - piece.offset;
   uint64_t value = 0;
-  std::memcpy(&value, memory.data() + at, field.width);
+  std::memcpy(&value, code.memory.data() + at, field.width);
   if (field.width == 4 && field.is_signed)
     value = static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value)));
-  const uint64_t target = field.pc_relative ? value + address + at + static_cast<uint64_t>(reference.bias) : value;
-  const std::string place = fmt::format("{}+{:#x}", piece.name(), at);
+  return field.pc_relative ? value + code.address + at + static_cast<uint64_t>(reference.bias) : value;
+}
+
+void Reader::compare_reference(const Reference& reference, const std::string& place, uint64_t target) {
   ++result_.references;
   if (reference.kind == Reference::Kind::string) return compare_string(reference, place, target);
   uint64_t start = target - static_cast<uint64_t>(reference.offset);
@@ -242,7 +301,7 @@ void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::
   if (nameless) return compare_content(*reference.piece, place, start);
 
   const Expected wanted = expected(reference);
-  if (reference.branch) start = behind_call_count(start);
+  if (reference.branch && !power_) start = behind_call_count(start);
   if (std::find(wanted.addresses.begin(), wanted.addresses.end(), start) == wanted.addresses.end()) {
     const uint64_t first = wanted.addresses.empty() ? 0 : wanted.addresses.front();
     differs(fmt::format("{}: leads to {:#x} (offset {}), but {} is at {:#x}", place, start, reference.offset,
@@ -254,7 +313,8 @@ void Reader::compare_reference(const Piece& piece, uint64_t address, const elf::
 
 /// Data that the module carries. What can be written may have changed since the load.
 void Reader::compare_content(const Piece& target, const std::string& place, uint64_t address) {
-  if (target.section->is_writable()) {
+  const bool constant = target.kind == PieceKind::constant || pieces_.is_constant(*target.section);
+  if (!constant || (target.symbol != nullptr && target.section->is_writable())) {
     if (target.symbol == nullptr)
       differs(fmt::format("{}: refers to writable data without a name in {}", place, target.section->name));
     return;

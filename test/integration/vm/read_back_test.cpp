@@ -45,7 +45,8 @@ WrongLife live_with(const Livepatch& livepatch, const std::string& bytes, const 
 
 }  // namespace
 
-TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back][x86]") {
+TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back]") {
+  if (Suite::get().lacks("PROC_KCORE")) return;
   const Livepatch& livepatch = Suite::get().livepatch("same-named-function");
   // As by hand: /proc/mounts' m_start is the second of three; the third is as good for the livepatch core.
   const std::string bytes =
@@ -56,7 +57,8 @@ TEST_CASE("the read-back sees a wrong sympos", "[vm][read-back][x86]") {
   CHECK_THAT(life.memory.differences.front(), StartsWith("m_show+") && Contains("m_start of vmlinux (namespace.c)"));
 }
 
-TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back][x86]") {
+TEST_CASE("the read-back sees a wrong per-cpu variable", "[vm][read-back]") {
+  if (Suite::get().lacks("PROC_KCORE")) return;
   const Livepatch& livepatch = Suite::get().livepatch("per-cpu");
   const std::string bytes =
       replaced(read_file(livepatch.file), ".klp.sym.vmlinux.nr_inodes,", ".klp.sym.vmlinux.nr_unused,");
