@@ -30,7 +30,7 @@ std::string running_release() {
 /// "debian:6.1-cloud-amd64" has no third number.
 bool is_series(const std::string& name) {
   const size_t dash = name.find('-');
-  return std::count(name.begin(), name.begin() + static_cast<long>(std::min(dash, name.size())), '.') == 1;
+  return dash != std::string::npos && std::count(name.begin(), name.begin() + static_cast<long>(dash), '.') == 1;
 }
 
 /// The newest complete kernel of a series: "debian:6.1-cloud-amd64" fits "debian:6.1.0-56-cloud-amd64", not

@@ -123,6 +123,9 @@ void apply_filter(const CompareFilter& filter, CompareReport& report) {
     bring_back(filter.strict, b.difference);
     passes.apply(b);
   }
+  for (ComparedBinary& b : report.binaries) {
+    if (!passes.lets("binaries", "renamed")) b.renamed_from.clear();
+  }
   std::erase_if(report.binaries, [&](const ComparedBinary& b) {
     return (b.only_before || b.only_after) && !passes.lets("binaries", b.only_after ? "new" : "removed");
   });

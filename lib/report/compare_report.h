@@ -24,6 +24,8 @@ struct ComparedBinary {
   diff::ImageDifference difference;   ///< when both sides have it
   std::vector<ChangeDetail> details;  ///< of difference.functions, in their order; empty: nobody asked
   std::vector<diff::Fact> exports{};
+  std::string old_name{};      ///< on the first side, where that is another
+  std::string renamed_from{};  ///< the same where it is told
   bool without_lines = false;  ///< of functions: they were asked for, and one side's debug information cannot be read
 };
 
@@ -41,7 +43,7 @@ struct CompareReport {
   CompareFacts facts{};
 };
 
-/// Whether no binary differs, in functions, variables or exported symbols, and no type. Other options or another
+/// Whether no binary differs, in its name, functions, variables or exported symbols, and no type. Other options or another
 /// compiler that changed none of these are told and are no difference.
 bool is_same(const CompareReport& report);
 

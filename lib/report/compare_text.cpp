@@ -17,7 +17,8 @@ constexpr size_t kShown = 20;                      // changes of a binary that a
 constexpr size_t kMostFiles = 3, kMostRanges = 4;  // that a change is said to come from
 
 bool differs(const ComparedBinary& b) {
-  return b.only_before || b.only_after || !b.difference.functions.empty() || !b.difference.variables.empty();
+  return b.only_before || b.only_after || !b.renamed_from.empty() || !b.difference.functions.empty() ||
+         !b.difference.variables.empty();
 }
 
 uint64_t weight(const ComparedBinary& b) {
@@ -86,7 +87,9 @@ class CompareWriter {
       return;
     }
     const diff::ImageDifference& d = binary.difference;
-    out_ += fmt::format("\n{}: functions: {} of {}; variables: {} of {}\n", name, counts(d.functions),
+    const std::string renamed =
+        binary.renamed_from.empty() ? "" : fmt::format(" renamed from {};", binary.renamed_from);
+    out_ += fmt::format("\n{}:{} functions: {} of {}; variables: {} of {}\n", name, renamed, counts(d.functions),
                         with_thousands(d.compared), counts(d.variables), with_thousands(d.compared_variables));
     if (options_.stat) return;
     if (binary.without_lines)

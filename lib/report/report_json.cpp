@@ -191,6 +191,7 @@ Json json_of(const ComparedBinary& binary) {
     json["only"] = binary.only_before ? "before" : "after";
     return json;
   }
+  if (!binary.renamed_from.empty()) json["renamed_from"] = binary.renamed_from;
   json["functions"] = Json::array();
   for (size_t i = 0; i < binary.difference.functions.size(); ++i) {
     json["functions"].push_back(json_of(binary.difference.functions[i], true));
@@ -324,7 +325,7 @@ std::string compare_json(const CompareReport& report) {
   json["binaries"] = report.binaries.size();
   json["units"] = Json::array();
   for (const ComparedBinary& b : report.binaries) {
-    const bool same = !b.only_before && !b.only_after && b.difference.functions.empty() &&
+    const bool same = !b.only_before && !b.only_after && b.renamed_from.empty() && b.difference.functions.empty() &&
                       b.difference.variables.empty() && b.exports.empty();
     if (!same) json["units"].push_back(json_of(b));
   }
@@ -399,7 +400,12 @@ std::string page_index_json(const CompareReport& report, const std::vector<std::
     const ComparedBinary& b = report.binaries[n];
     for (const auto& [name, count] : b.difference.noise) noise[name] += count;
     for (const std::string& text : b.difference.not_compared) not_compared.push_back(b.name + ": " + text);
-    Json entry = {{"name", b.name}, {"place", n}, {"only", b.only_before ? "before" : b.only_after ? "after" : ""}};
+    const std::string renamed = b.renamed_from.empty() ? "" : fmt::format(" (was {})", b.renamed_from);
+    Json entry = {{"name", b.name + renamed},
+                  {"place", n},
+                  {"only", b.only_before  ? "before"
+                           : b.only_after ? "after"
+                                          : ""}};
     entry["of"] = {b.difference.compared, b.difference.compared_variables};
     entry["lines"] = !b.without_lines;
     entry["functions"] = page_functions(b, n < places.size() ? places[n] : std::vector<long>());
@@ -407,7 +413,8 @@ std::string page_index_json(const CompareReport& report, const std::vector<std::
     for (const diff::ImageChange& c : b.difference.variables)
       entry["data"].push_back(page_entry(c, variable_carried(c)));
     entry["exports"] = page_facts(b.exports);
-    if (b.only_before || b.only_after || !entry["functions"].empty() || !entry["data"].empty() || !b.exports.empty())
+    if (b.only_before || b.only_after || !b.renamed_from.empty() || !entry["functions"].empty() ||
+        !entry["data"].empty() || !b.exports.empty())
       json["binaries"].push_back(std::move(entry));
   }
   json["facts"] = {{"types", page_facts(report.facts.types)},

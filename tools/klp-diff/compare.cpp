@@ -18,6 +18,7 @@
 #include "commands.h"
 #include "compare_facts.h"
 #include "compare_function.h"
+#include "compare_renamed.h"
 #include "compare_sides.h"
 #include "options.h"
 #include "report/compare_filter.h"
@@ -51,8 +52,9 @@ std::vector<report::ComparedBinary> listed(const ComparedSide& before, const Com
   return result;
 }
 
-/// A single file may have another name on the first side.
+/// A single file may have another name on the first side, and a module may have got another one.
 std::string old_name(const ComparedSide& before, const report::ComparedBinary& binary) {
+  if (!binary.old_name.empty()) return binary.old_name;
   return before.is_single() ? before.binaries().begin()->first : binary.name;
 }
 
@@ -132,6 +134,7 @@ report::CompareReport compared(const CompareOptions& options) {
     report.binaries = {{after.binaries().begin()->first, false, false, {}, {}}};
   else
     report.binaries = listed(before, after);
+  if (!before.is_single()) join_renamed(before, after, report.binaries);
   for_each_common(report.binaries, "comparing", options.jobs,
                   [&](report::ComparedBinary& binary) { compare_binary(before, after, binary, of_binaries); });
   report.facts = facts.get();

@@ -31,7 +31,11 @@ std::vector<diff::Fact> compare_configs(const fs::path& before, const fs::path& 
 void add_types(const fs::path& before, const fs::path& after, report::CompareFacts& facts) {
   const auto read = [](const fs::path& path) {
     const elf::ElfObject headers = elf::ElfObject::read(path, elf::ElfObject::Want::symbols_only);
-    if (path.extension() == ".o") return elf::TypeTable::from_dwarf(elf::ElfObject::read(path));
+    const bool has_dwarf = headers.maybe_section(".debug_info") != nullptr;
+    if (path.extension() == ".o" || (path.extension() == ".ko" && has_dwarf))
+      return elf::TypeTable::from_dwarf(elf::ElfObject::read(path));
+    check(path.extension() != ".ko", "{} has no debug information, and a module's BTF is only part of the kernel's",
+          path.filename().string());
     check(headers.maybe_section(".BTF") != nullptr, "{} has no BTF", path.filename().string());
     return elf::TypeTable::from_btf(path);
   };

@@ -8,8 +8,8 @@
 
 namespace klp::tools {
 
-/// Types of vmlinux, or of a single binary, from their BTF, of objects from their DWARF (those of modules are the
-/// kernel's, or the modules' own affair); options that two configurations differ in, those that were probed at the
+/// Types of vmlinux, or of a single binary, from their BTF, of objects and single modules from their DWARF (modules of
+/// a kernel have the kernel's); options that two configurations differ in, those that were probed at the
 /// build as well. What hinders a comparison becomes a sentence in `not_compared`.
 report::CompareFacts read_facts(const ComparedSide& before, const ComparedSide& after);
 

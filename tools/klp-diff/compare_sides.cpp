@@ -17,7 +17,7 @@ bool is_image(const std::string& name) {
 }
 
 /// What a directory holds: vmlinux and modules, or, when it has none of them, objects; and its configuration.
-Binaries binaries_in(const fs::path& directory, fs::path* config = nullptr) {
+Binaries binaries_in(const fs::path& directory, fs::path* config = nullptr) try {
   Binaries images, objects;
   std::set<fs::path> configs;
   for (const auto& entry : fs::recursive_directory_iterator(directory)) {
@@ -34,6 +34,8 @@ Binaries binaries_in(const fs::path& directory, fs::path* config = nullptr) {
   }
   if (config != nullptr && !configs.empty()) *config = *configs.begin();
   return images.empty() ? objects : images;
+} catch (const fs::filesystem_error& e) {
+  throw Error(fmt::format("cannot read all of the directory {}: {}", directory.string(), e.code().message()));
 }
 
 }  // namespace

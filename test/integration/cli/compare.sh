@@ -73,6 +73,25 @@ expect_output 'not counted as differences: line numbers 1'
 expect_status 1 "$klp_diff" compare "$work/l1/l.o" "$work/l2/l.o" --strict line-numbers
 expect_output 'changed f .*line numbers'
 
+say "a module of another name, and names of kernels that are none"
+mkdir -p "$work/r1" "$work/r2"
+cp "$loop" "$null_blk" "$work/r1" && cp "$null_blk" "$work/r2" && cp "$loop" "$work/r2/circle.ko"
+expect_status 1 "$klp_diff" compare "$work/r1" "$work/r2" --json "$work/out/renamed.json"
+expect_output 'circle.ko: renamed from loop.ko; functions: none'
+grep -q '"renamed_from": *"loop.ko"' "$work/out/renamed.json"
+rm "$work/out/renamed.json"
+expect_status 0 "$klp_diff" compare "$work/r1" "$work/r2" --ignore renamed
+expect_status 4 "$klp_diff" compare "$kernel" debian:9.9
+expect_output "'debian:9.9' is not the name of a kernel"
+
+say "types of a module, from its debug information"
+files=$("$klp_diff" kernel show "$kernel" | sed -n 's|^module files *||p')
+cp "$(find "$files" -name 'loop.ko' | head -n 1)" "$work/copy.ko"
+printf '\0' >>"$work/copy.ko"
+expect_status 0 "$klp_diff" compare "$(find "$files" -name 'loop.ko' | head -n 1)" "$work/copy.ko"
+! grep -q 'not compared: types' "$output"
+expect_status 0 "$klp_diff" compare "$loop" "$loop" --stat
+
 say "types, the configuration, the compiler, exported symbols"
 struct() { # NAME MEMBERS
   mkdir -p "$work/$1"
