@@ -141,17 +141,17 @@ std::span<const std::byte> ImageForm::code(const ImageFunction& function) const 
   return section.data.subspan(start, std::min<uint64_t>(function.symbol->size, section.data.size() - start));
 }
 
-/// What has no name is no variable, wherever it lies; nor are the compiler's numbered constants.
+/// What has no name is no variable, nor are the compiler's numbered constants. Among variables nothing lacks a name: a
+/// place without one is behind the end of an array.
 bool ImageForm::is_constant(const elf::Section& section, const elf::Symbol* s) {
-  if (s == nullptr) return section.has_data();
-  return holds_constants(section) && s->is_local() && s->name.find('.') != std::string_view::npos;
+  if (!section.has_data() || !holds_constants(section)) return false;
+  return s == nullptr || (s->is_local() && s->name.find('.') != std::string_view::npos);
 }
 
 void ImageForm::describe_data(const elf::Section& section, uint64_t value, FormText& out) const {
   const uint64_t offset = value - section.address;
   const elf::Symbol* s = covering(section, value);
-  const bool is_end = s == nullptr && !holds_constants(section) && is_behind_symbol(section, value);
-  const bool readable = !is_end && is_constant(section, s) && offset < section.data.size();
+  const bool readable = is_constant(section, s) && offset < section.data.size();
   // Nothing else can begin in a string of these sections, or in a constant of those.
   const bool is_mergeable = !linked_ && (section.is_strings() || section.is_mergeable_constants());
   const bool is_empty_text = s == nullptr && readable && is_end_of_text(section, offset);
@@ -176,12 +176,6 @@ void ImageForm::describe_data(const elf::Section& section, uint64_t value, FormT
   const uint64_t wanted = section.is_mergeable_constants() && section.entsize != 0 ? section.entsize : kConstant;
   const uint64_t size = std::min<uint64_t>(wanted, section.data.size() - offset);
   out.text.append(reinterpret_cast<const char*>(section.data.data()) + offset, size);
-}
-
-/// The end of an array among variables: what lies behind it is padding.
-bool ImageForm::is_behind_symbol(const elf::Section& section, uint64_t value) const {
-  const elf::Symbol* before = value > section.address ? covering(section, value - 1) : nullptr;
-  return before != nullptr && before->value + before->size == value;
 }
 
 /// A place behind a variable, or the end of the section: what an empty struct has for an address, or a loop for an end.

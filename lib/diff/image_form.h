@@ -74,7 +74,6 @@ class ImageForm {
   void describe_outside(const elf::Section* section, uint64_t value, FormText& out) const;
   void describe_per_cpu(uint64_t offset, FormText& out) const;
   void describe_behind(const elf::Section& section, uint64_t value, FormText& out) const;
-  bool is_behind_symbol(const elf::Section& section, uint64_t value) const;
   static bool is_constant(const elf::Section& section, const elf::Symbol* s);
   void describe_mark(uint64_t value, FormText& out) const;
   void describe_data(const elf::Section& section, uint64_t value, FormText& out) const;

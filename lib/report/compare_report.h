@@ -43,8 +43,8 @@ struct CompareReport {
   CompareFacts facts{};
 };
 
-/// Whether no binary differs, in its name, functions, variables or exported symbols, and no type. Other options or another
-/// compiler that changed none of these are told and are no difference.
+/// Whether no binary differs, in its name, functions, variables or exported symbols, and no type. Other options or
+/// another compiler that changed none of these are told and are no difference.
 bool is_same(const CompareReport& report);
 
 struct CompareTextOptions {

@@ -243,6 +243,9 @@ TEST_CASE("what has no size, at the end of the image", "[compare]") {
 struct key {};
 __attribute__((noipa)) int take(struct key *key) { return key != 0; }
 int lock(void) { static struct key key; return take(&key) + 1; }
+struct { int id; long more[3]; } list[4] = {{1}, {2}, {3}, {4}};
+asm(".data\n.quad 0\n.text");
+int all(void) { int sum = 0; for (int i = 0; i < 4; ++i) sum += list[i].more[1] = printk("", i); return sum; }
 )c";
   CHECK(changed(source, "\n" + source) == std::pair<Names, Names>{});
 }
