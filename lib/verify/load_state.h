@@ -9,11 +9,9 @@
 #include "arch/arch.h"
 #include "elf/klp_abi.h"
 #include "verify/loader.h"
+#include "verify/machine.h"
 
 namespace klp::verify {
-
-// Addresses of x86_64 (Documentation/arch/x86/x86_64/mm.rst): where modules lie, and where a file is read to.
-inline constexpr uint64_t kModuleArea = 0xffffffffc0000000, kFileCopy = 0xffffc90000000000;
 
 struct StateSection {
   RawSection header;
@@ -50,6 +48,7 @@ struct LoadState {
   std::vector<std::byte> file;
   Situation situation;
   const arch::Arch* arch = nullptr;
+  std::unique_ptr<Machine> machine;
   RawHeader header;
   std::vector<StateSection> sections;
   std::vector<StateSymbol> symbols;
@@ -87,21 +86,23 @@ int check_module_info(LoadState& state);
 int move_sections(LoadState& state);
 int resolve_symbols(LoadState& state);
 int apply_relocations(LoadState& state);
-void process_tables(LoadState& state);
+int process_tables(LoadState& state);
 
 /// The value of a .modinfo entry, from behind `previous` on; null data when there is none.
 std::string_view maybe_modinfo(const LoadState& state, std::string_view tag, std::string_view previous = {});
 
-/// One relocation section, already resolved (arch/x86/kernel/module.c: apply_relocate_add), or its undoing.
+/// One relocation section, already resolved (apply_relocate_add), or its undoing.
 int write_relocations(LoadState& state, const StateSection& relas, bool clear = false);
-/// Zeroes the fields of a relocation section, whatever they hold.
-void zero_fields(LoadState& state, const StateSection& relas);
+/// What a type's field is, as lib/arch says; its Error for types that kernel objects cannot have.
+arch::FieldKind field_kind(const arch::Arch& arch, const RawRelocation& raw);
+void mark_unknown(StateSection& section, uint64_t offset, uint64_t size, bool unknown);
+/// Whether the processing of tables has replaced something of a relocation's first four bytes.
+bool is_rewritten(const StateSection& section, uint64_t offset);
 /// One klp relocation section for `object`; those of other objects are left alone.
 int write_klp_section(LoadState& state, const StateSection& relas, const std::string& object, bool clear = false);
 /// All of them.
 int write_object_relocations(LoadState& state, const std::string& object, bool clear);
-/// What lib/runtime's own post_unpatch callback does for a module that goes or is refused, where the livepatch has it:
-/// zeroes every field that was written for it.
+/// What lib/runtime's own post_unpatch callback does for a module that goes or is refused, where the livepatch has it.
 void clear_by_runtime(LoadState& state, const std::string& object);
 /// klp_find_object_symbol: the symbol, or the messages why it was not found. `address` is 0 when only the kernel knows.
 int find_object_symbol(LoadState& state, const std::string& object, std::string_view name, uint64_t sympos,

@@ -85,16 +85,10 @@ LoadResult Loader::follow(Step step) {
 
 LoadResult Loader::load() {
   LoadState& s = *state_;
-  const auto no_error = [](auto step) {
-    return [step](LoadState& state) {
-      step(state);
-      return 0;
-    };
-  };
   const std::vector<std::pair<const char*, std::function<int(LoadState&)>>> steps = {
       {"ELF checks", check_elf},          {".modinfo and versions", check_module_info},
       {"section layout", move_sections},  {"imported symbols", resolve_symbols},
-      {"relocations", apply_relocations}, {"tables", no_error(process_tables)},
+      {"relocations", apply_relocations}, {"tables", process_tables},
       {"livepatch", enable_patch}};
   return follow([&] {
     for (const auto& [name, step] : steps) {

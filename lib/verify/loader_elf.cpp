@@ -30,6 +30,7 @@ int check_header(LoadState& s) {
     return s.refuse(ENOEXEC, "Invalid architecture in ELF header",
                     fmt::format("Invalid architecture in ELF header: {}", h.machine));
   s.arch = &arch::arch_for(h.machine);
+  s.machine = machine_for(h.machine);
   if (h.section_entry_size != kSectionHeaderSize)
     return s.refuse(ENOEXEC, "Invalid ELF section header size", "Invalid ELF section header size");
   if (h.sections_offset >= s.file.size() || h.section_count * kSectionHeaderSize > s.file.size() - h.sections_offset)

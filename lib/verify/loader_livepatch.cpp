@@ -140,10 +140,7 @@ void clear_by_runtime(LoadState& s, const std::string& object) {
     return section != nullptr && section->memory[symbol.value - section->address] == std::byte{1};
   };
   if (std::none_of(s.symbols.begin(), s.symbols.end(), clears)) return;
-  for (const StateSection& section : s.sections) {
-    if ((section.header.flags & elf::kShfRelaLivepatch) == 0 || section.header.size < kRelocationSize) continue;
-    if (elf::klp_rela_object(s.section_name(section)) == object) zero_fields(s, section);
-  }
+  s.machine->put_back(s, object);
 }
 
 int enable_patch(LoadState& s) {
@@ -152,6 +149,7 @@ int enable_patch(LoadState& s) {
     s.fault("the kernel finds no init function in the module: it would be loaded and do nothing");
     return 0;
   }
+  s.machine->begin_init(s);
   if (!read_own_table(s)) read_foreign_table(s);
   check_orphans(s);
   if (!s.livepatch)

@@ -1,9 +1,8 @@
 // Relocations, ordinary and livepatch's, early and late: kernel/module/main.c (apply_relocations),
-// arch/x86/kernel/module.c (apply_relocate_add, clear_relocate_add), kernel/livepatch/core.c
-// (klp_apply_section_relocs, klp_resolve_symbols, klp_find_object_symbol).
+// kernel/livepatch/core.c (klp_apply_section_relocs, klp_resolve_symbols, klp_find_object_symbol). How a field is
+// written is the machine's.
 #include <algorithm>
 #include <cctype>
-#include <cstring>
 
 #include "support/bytes.h"
 #include "verify/load_state.h"
@@ -13,154 +12,34 @@ namespace {
 
 constexpr uint16_t kLivepatch = 0xff20;
 
-/// One field to be written.
-struct Field {
-  StateSection& target;
-  RawRelocation relocation;
-  arch::FieldKind kind;
-  uint64_t address = 0, value = 0;
-  bool known = true;
-
-  std::span<std::byte> bytes() const { return std::span(target.memory).subspan(relocation.offset, kind.width); }
-  bool is_zero() const {
-    const auto field = bytes();
-    return std::all_of(field.begin(), field.end(), [](std::byte b) { return b == std::byte{0}; });
-  }
-  bool overflows() const {
-    if (kind.width != 4 || kind.pc_relative) return false;
-    const auto low = static_cast<uint32_t>(value);
-    const uint64_t extended =
-        kind.is_signed ? static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(low))) : low;
-    return value != extended;
-  }
-  void mark(bool unknown) const {
-    for (uint64_t i = 0; i < kind.width; ++i) target.unknown[relocation.offset + i] = unknown;
-  }
-};
-
-arch::FieldKind field_kind(const LoadState& s, const RawRelocation& raw) {
-  elf::Section section;
-  elf::Symbol symbol;
-  elf::Relocation relocation;
-  relocation.offset = raw.offset;
-  relocation.type = raw.type;
-  relocation.symbol = &symbol;
-  relocation.section = &section;
-  return s.arch->field_kind(relocation);
-}
-
-int refuse_nonzero(LoadState& s, const Field& field, bool clear) {
-  const bool names_place = s.kernel.has_text("existing value is nonzero for sec");  // 7.2
-  const auto text = [&](std::string_view what) {
-    return fmt::format("x86/modules: {} for {}type {}, loc <...>, val <...>", what,
-                       names_place ? "sec <...>, idx <...>, " : "", field.relocation.type);
-  };
-  if (clear)
-    return s.refuse(ENOEXEC, "existing value does not match expected value",
-                    text("Invalid relocation target, existing value does not match expected value"));
-  return s.refuse(ENOEXEC, "existing value is nonzero",
-                  text(s.rules().looks_before_overflow ? "Skipping invalid relocation target, existing value is nonzero"
-                                                       : "Invalid relocation target, existing value is nonzero"));
-}
-
-int refuse_overflow(LoadState& s, const Field& field) {
-  s.say("overflow in relocation type", fmt::format("overflow in relocation type {} val <...>", field.relocation.type));
-  s.say("' likely not compiled with -mcmodel=kernel",
-        fmt::format("`{}' likely not compiled with -mcmodel=kernel", s.module_name));
-  return ENOEXEC;
-}
-
-/// A relative field that does not reach is cut short without a word.
-void check_reach(LoadState& s, const Field& field) {
-  if (field.kind.width != 4 || !field.kind.pc_relative || !field.known) return;
-  const auto whole = static_cast<int64_t>(field.value);
-  if (whole == static_cast<int32_t>(whole)) return;
-  s.fault(fmt::format("{}+{:#x}: the distance does not fit the relocation, and the kernel does not look",
-                      s.section_name(field.target), field.relocation.offset));
-}
-
-int write(LoadState& s, const Field& field, bool clear) {
-  const auto bytes = field.bytes();
-  if (clear) {
-    const bool same = !field.known || std::memcmp(bytes.data(), &field.value, bytes.size()) == 0;
-    if (!same) return refuse_nonzero(s, field, true);
-    std::fill(bytes.begin(), bytes.end(), std::byte{0});
-    field.mark(false);
-    return 0;
-  }
-  const bool filled = s.rules().wants_zero_fields && !field.is_zero();
-  if (s.rules().looks_before_overflow && filled) return refuse_nonzero(s, field, false);
-  if (field.overflows()) return refuse_overflow(s, field);
-  if (filled) return refuse_nonzero(s, field, false);
-  check_reach(s, field);
-  std::memcpy(bytes.data(), &field.value, bytes.size());
-  // What is not known is not zero either: it must not be written a second time.
-  if (!field.known) std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
-  field.mark(!field.known);
-  return 0;
-}
-
-/// arch/powerpc/kernel/module_64.c: restore_r2. Behind a call that leaves the module the loader puts the instruction
-/// that restores the TOC pointer; there must be a NOP, or on some kernels that instruction.
-int restore_toc(LoadState& s, const Field& field, const StateSymbol& symbol) {
-  constexpr uint32_t kNop = 0x60000000, kRestore = 0xe8410018;  // ld r2,24(r1)
-  const bool branch = field.kind.pc_relative && field.kind.mask != ~0ULL;
-  if (!branch || (symbol.raw.section != 0 && symbol.raw.section != kLivepatch)) return 0;
-  const uint64_t behind = field.relocation.offset + sizeof(uint32_t);
-  const auto left = s.arch->leaving(field.target.memory, field.relocation.offset, s.symbol_name(symbol));
-  const bool room = behind + sizeof kRestore <= field.target.memory.size();
-  const uint32_t next = room ? read_le<uint32_t>(field.target.memory, behind) : 0;
-  if (left == arch::Arch::Leaving::lacks_nop && !(next == kRestore && s.rules().takes_restored_calls))
-    return s.refuse(ENOEXEC, "%s: Expected nop after call",
-                    fmt::format("{}: Expected nop after call, got {:08x} at <...>", s.module_name, next));
-  if (left == arch::Arch::Leaving::fine && next == kNop)
-    std::memcpy(field.target.memory.data() + behind, &kRestore, sizeof kRestore);
-  return 0;
-}
-
-/// Whether the field holds the value as it is; parts of instructions on other machines than x86_64 are not modelled.
-bool is_whole(const Field& field) {
-  return field.kind.width == 8 || (field.kind.width == 4 && field.kind.mask == ~0ULL);
-}
-
-/// Types of which nothing is written need not be known.
-bool is_accepted(const LoadState& s, const RawRelocation& raw) {
-  if (s.arch->loader_accepts(raw.type)) return true;
-  try {
-    return field_kind(s, raw).width == 0;
-  } catch (const Error&) {
-    return false;
-  }
+/// A field of the livepatch is written when its module's code and constants are write-protected.
+void check_late(const LoadState& s, const StateSection& target, const RawRelocation& raw) {
+  const std::string_view name = s.section_name(target);
+  if (s.rules().frees_init && name.starts_with(".init"))
+    throw Unpredictable(fmt::format("a relocation of {} is written when it is no longer there", name));
+  if (target.rewritten[raw.offset])
+    throw Unpredictable(
+        fmt::format("{}+{:#x}: a relocation comes when the kernel has replaced what it belongs to", name, raw.offset));
+  if (s.rules().protects_modules && !s.arch->loader_accepts_late(raw.type, target.header.flags))
+    throw Unpredictable(
+        fmt::format("{}+{:#x}: a relocation is stored in memory that is write-protected by then", name, raw.offset));
 }
 
 int write_one(LoadState& s, StateSection& target, const RawRelocation& raw, bool clear) {
   if (raw.symbol >= s.symbols.size())
     throw Unpredictable(fmt::format("a relocation names symbol {} of {}", raw.symbol, s.symbols.size()));
-  if (!is_accepted(s, raw))
-    return s.refuse(ENOEXEC, "%s: Unknown rela relocation",
-                    fmt::format("{}: Unknown rela relocation: {}", s.module_name, raw.type));
-  const StateSymbol& symbol = s.symbols[raw.symbol];
-  Field field{target, raw, field_kind(s, raw), target.address + raw.offset, 0, symbol.known};
-  if (field.kind.width == 0) return 0;
-  if (raw.offset > target.memory.size() || target.memory.size() - raw.offset < field.kind.width)
+  const auto width = s.machine->width(raw.type);
+  if (!width) return s.machine->refuse_type(s, raw.type);
+  if (*width == 0) return 0;
+  if (raw.offset > target.memory.size() || target.memory.size() - raw.offset < *width)
     throw Unpredictable(
         fmt::format("a relocation at {:#x} of {}, which has {:#x} bytes: what lies behind is overwritten", raw.offset,
                     s.section_name(target), target.memory.size()));
-  if (!s.early && s.section_name(target).starts_with(".init"))
-    throw Unpredictable(
-        fmt::format("a relocation of {} is written when it is no longer there", s.section_name(target)));
-  if (!s.early && target.rewritten[raw.offset])
-    throw Unpredictable(fmt::format("{}+{:#x}: a relocation comes when the kernel has replaced what it belongs to",
-                                    s.section_name(target), raw.offset));
-  if (!is_whole(field)) {
-    field.mark(true);
-    return restore_toc(s, field, symbol);
-  }
+  if (!s.early) check_late(s, target, raw);
+  const StateSymbol& symbol = s.symbols[raw.symbol];
   if (symbol.raw.section == 0 && raw.symbol != 0 && symbol.value == 0)
-    (field.kind.pc_relative ? s.missing_called : s.missing_asked_for).insert(raw.symbol);
-  field.value = symbol.value + static_cast<uint64_t>(raw.addend);
-  if (field.kind.pc_relative) field.value -= field.address;
-  return write(s, field, clear);
+    (field_kind(*s.arch, raw).pc_relative ? s.missing_called : s.missing_asked_for).insert(raw.symbol);
+  return s.machine->write(s, {target, raw, symbol}, clear);
 }
 
 /// What the kernel's vsscanf makes of "%N[^SET]" (lib/vsprintf.c): at most `width` characters, one at least.
@@ -222,7 +101,7 @@ int resolve_klp_symbol(LoadState& s, StateSymbol& symbol, const std::string& obj
   const elf::Symbol* found = nullptr;
   const int error = find_object_symbol(s, std::string(name->object), name->symbol, name->sympos, found, symbol.value);
   symbol.known = error == 0 && symbol.value != 0;
-  if (!symbol.known) symbol.value = kModuleArea;
+  if (!symbol.known) symbol.value = s.machine->module_area();
   return error;
 }
 
@@ -237,6 +116,28 @@ void check_missing(const LoadState& s) {
 }
 
 }  // namespace
+
+arch::FieldKind field_kind(const arch::Arch& arch, const RawRelocation& raw) {
+  elf::Section section;
+  elf::Symbol symbol;
+  elf::Relocation relocation;
+  relocation.offset = raw.offset;
+  relocation.type = raw.type;
+  relocation.symbol = &symbol;
+  relocation.section = &section;
+  return arch.field_kind(relocation);
+}
+
+void mark_unknown(StateSection& section, uint64_t offset, uint64_t size, bool unknown) {
+  std::fill_n(section.unknown.begin() + static_cast<ptrdiff_t>(offset), size, unknown);
+}
+
+bool is_rewritten(const StateSection& section, uint64_t offset) {
+  for (uint64_t i = offset; i < std::min<uint64_t>(offset + 4, section.rewritten.size()); ++i) {
+    if (section.rewritten[i]) return true;
+  }
+  return false;
+}
 
 int find_object_symbol(LoadState& s, const std::string& object, std::string_view name, uint64_t sympos,
                        const elf::Symbol*& found, uint64_t& address) {
@@ -271,23 +172,12 @@ int find_object_symbol(LoadState& s, const std::string& object, std::string_view
 int write_relocations(LoadState& s, const StateSection& relas, bool clear) {
   StateSection& target = s.sections[relas.header.info];
   if (!target.in_memory) throw Unpredictable("a section is relocated that is not in the kernel's memory");
+  s.machine->begin_relocations(s);
   const auto table = s.content(relas);
   for (uint64_t i = 0; i < relas.header.size / kRelocationSize; ++i) {
     if (const int error = write_one(s, target, raw_relocation(table, i), clear)) return error;
   }
   return 0;
-}
-
-void zero_fields(LoadState& s, const StateSection& relas) {
-  StateSection& target = s.sections[relas.header.info];
-  const auto table = s.content(relas);
-  for (uint64_t i = 0; i < relas.header.size / kRelocationSize; ++i) {
-    const RawRelocation raw = raw_relocation(table, i);
-    const Field field{target, raw, field_kind(s, raw)};
-    const auto bytes = field.bytes();
-    std::fill(bytes.begin(), bytes.end(), std::byte{0});
-    field.mark(false);
-  }
 }
 
 int write_klp_section(LoadState& s, const StateSection& relas, const std::string& object, bool clear) {

@@ -54,7 +54,7 @@ int resolve(LoadState& s, StateSymbol& symbol, std::string_view name) {
     if (!s.rules().any_namespace) return EINVAL;
   }
   symbol.known = false;
-  symbol.value = kModuleArea;
+  symbol.value = s.machine->module_area();
   if (exporter != "vmlinux") return 0;
   for (const elf::Symbol* exported : s.kernel.vmlinux().symbols_named(name)) {
     if (exported->is_local()) continue;
@@ -86,7 +86,7 @@ int define(LoadState& s, StateSymbol& symbol) {
   }
   const StateSection& section = s.sections[index];
   symbol.known = section.in_memory && !section.made_up;
-  symbol.value = symbol.raw.value + (section.in_memory ? section.address : kFileCopy);
+  symbol.value = symbol.raw.value + (section.in_memory ? section.address : s.machine->file_copy());
   if (index == s.percpu) symbol.value = symbol.raw.value;  // an offset into each processor's area
   return 0;
 }
@@ -156,13 +156,14 @@ int check_module_info(LoadState& s) {
   s.livepatch = maybe_modinfo(s, "livepatch").data() != nullptr;
   const std::string_view license = maybe_modinfo(s, "license");
   s.gpl = license.data() != nullptr && is_gpl(license);
+  if (const int error = s.machine->arrange(s)) return error;
   return check_writable_code(s);
 }
 
 int move_sections(LoadState& s) {
   if (s.percpu != 0) s.sections[s.percpu].header.flags &= ~elf::kShfAlloc;
   for (const uint32_t index : {s.symtab, s.strtab}) s.sections[index].header.flags |= elf::kShfAlloc;
-  uint64_t next = kModuleArea;
+  uint64_t next = s.machine->module_area();
   for (StateSection& section : s.sections) {
     if ((section.header.flags & elf::kShfAlloc) == 0) continue;
     if (section.header.size > (1ULL << 30)) return ENOMEM;

@@ -53,6 +53,7 @@ RawSymbol raw_symbol(std::span<const std::byte> bytes, uint64_t index) {
   RawSymbol symbol;
   symbol.name = read_le<uint32_t>(at, 0);
   symbol.info = read_le<uint8_t>(at, 4);
+  symbol.other = read_le<uint8_t>(at, 5);
   symbol.section = read_le<uint16_t>(at, 6);
   symbol.value = read_le<uint64_t>(at, 8);
   return symbol;

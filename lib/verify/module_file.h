@@ -35,7 +35,7 @@ struct RawSection {
 
 struct RawSymbol {
   uint32_t name = 0;
-  uint8_t info = 0;
+  uint8_t info = 0, other = 0;
   uint16_t section = 0;
   uint64_t value = 0;
   uint8_t bind() const { return info >> 4; }

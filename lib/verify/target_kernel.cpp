@@ -36,8 +36,9 @@ std::span<const std::byte> data_at(const elf::Symbol& symbol) {
 }
 
 /// Symbols that module kallsyms keep when the module's init is over (kernel/module/kallsyms.c: is_core_symbol).
-bool is_core(const elf::Symbol& symbol) {
-  return symbol.is_defined() && symbol.section->is_alloc() && !symbol.section->name.starts_with(".init");
+bool is_core(const elf::Symbol& symbol, bool frees_init) {
+  if (!symbol.is_defined() || !symbol.section->is_alloc()) return false;
+  return !frees_init || !symbol.section->name.starts_with(".init");
 }
 
 }  // namespace
@@ -74,6 +75,10 @@ void TargetKernel::read_rules() {
   const elf::Symbol* clear = maybe_defined(vmlinux, "clear_relocate_add");
   // A weak one is the livepatch core's own, which does nothing.
   rules_.clears_relocations = clear != nullptr && clear->bind == elf::kStbGlobal;
+  // The other way round: the weak one, kernel/module/main.c's, is what frees.
+  const elf::Symbol* in_init = maybe_defined(vmlinux, "module_init_section");
+  rules_.frees_init = in_init == nullptr || in_init->bind != elf::kStbGlobal;
+  rules_.protects_modules = pieces_.config("STRICT_MODULE_RWX");
   rules_.relocates_late_only = has_text(".klp.arch.%");
   const auto source_has = [&](const char* file, const char* text) {
     return pieces_.source_has && pieces_.source_has(file, text);
@@ -104,7 +109,7 @@ std::vector<const elf::Symbol*> TargetKernel::kallsyms(const std::string& object
   if (source == nullptr || name.empty()) return result;
   for (const elf::Symbol* symbol : source->all_named(name)) {
     if (!elf::SymbolIndex::in_kallsyms(*symbol, !vmlinux)) continue;
-    if (vmlinux || !live || is_core(*symbol)) result.push_back(symbol);
+    if (vmlinux || !live || is_core(*symbol, rules_.frees_init)) result.push_back(symbol);
   }
   if (vmlinux)
     std::stable_sort(result.begin(), result.end(), [](const auto* a, const auto* b) { return a->value < b->value; });

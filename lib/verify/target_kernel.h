@@ -31,6 +31,8 @@ struct LoaderRules {
   bool clears_relocations = false;     ///< zeroes what it wrote when the patched module goes (x86 from 6.3)
   bool relocates_late_only = false;    ///< klp relocations against vmlinux wait for the patch's init (up to 5.7)
   bool skips_percpu = false;           ///< relocations of per-cpu variables are not applied (at least up to 6.12)
+  bool frees_init = true;              ///< code and data of .init* are gone when a module's init is over (not on ppc64)
+  bool protects_modules = false;       ///< code and constants of modules are read-only once they are in place
   bool modversions = false, force_load = false, needs_signature = false, any_namespace = false;
   /// How many characters the scan of klp symbol names takes of object and symbol (kernel/livepatch/core.c:
   /// klp_resolve_symbols).
@@ -60,6 +62,7 @@ class TargetKernel {
   /// Whether the image holds this text: a message that this kernel can print.
   bool has_text(std::string_view text) const { return text_at(text).has_value(); }
 
+  bool config(const std::string& symbol) const { return pieces_.config(symbol); }
   const elf::Export* maybe_export(std::string_view name) const;
 
   /// The symbols that the livepatch core counts for a name, in its order: by address in vmlinux, by symbol table in a

@@ -38,7 +38,6 @@ const elf::ElfObject* LoaderKernel::module(const std::string& name) {
 }
 
 void check_loadable(const kernel::Kernel& kernel, const fs::path& module) {
-  if (kernel.arch != "x86_64") return;
   const std::string content = read_file(module);
   const auto* start = reinterpret_cast<const std::byte*>(content.data());
   const LoaderKernel loader(kernel);
