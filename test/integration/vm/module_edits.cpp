@@ -1,5 +1,6 @@
 #include "module_edits.h"
 
+#include <elf.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -270,9 +271,12 @@ void Editor::symbol_section() {
 
 void Editor::relocation_type() {
   constexpr std::array<uint32_t, 9> kTypes = {0, 1, 2, 4, 9, 10, 11, 24, 42};
+  // NONE, ADDR32, REL24, REL14, REL32, ADDR64, REL64, TOC16 and its kin, ENTRY, REL16_LO, REL16_HA
+  constexpr std::array<uint32_t, 14> kPowerTypes = {0, 1, 10, 11, 26, 38, 44, 47, 48, 50, 63, 64, 118, 250};
   const Section* section = nullptr;
   const uint64_t place = some_relocation(section);
-  put<uint32_t>(place + 8, one_of(kTypes), fmt::format("a type in {}", section->name));
+  put<uint32_t>(place + 8, module_.machine() == EM_PPC64 ? one_of(kPowerTypes) : one_of(kTypes),
+                fmt::format("a type in {}", section->name));
 }
 
 void Editor::relocation_offset() {
