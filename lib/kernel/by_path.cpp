@@ -111,14 +111,14 @@ void copy_source(const fs::path& from, const fs::path& to) {
   run_checked({"bash", "-c", script, "copy", from.string(), to.string()});
 }
 
-void check_given_config(const Kernel& kernel, const std::optional<Kernel>& base) {
+void check_given_config(const Kernel& kernel, const std::optional<Kernel>& base, bool for_comparison) {
   const KernelConfig config = KernelConfig::read(kernel.config);
   if (base && kernel.config != base->config && kernel.vmlinux == base->vmlinux) {
     check_same_config(
         KernelConfig::read(base->config), config,
         fmt::format("{} differs from the config that {} was built with", kernel.config.string(), base->name));
   }
-  check_supported(config, kernel.name);
+  check_supported(config, kernel.name, for_comparison);
 }
 
 Kernel collect(const KernelSelection& selection, const std::optional<Kernel>& base) {
@@ -200,7 +200,7 @@ bool is_current(const fs::path& directory, const std::string& contents) {
 
 Kernel open_by_path(const KernelSelection& selection, const std::optional<Kernel>& base) {
   Kernel kernel = collect(selection, base);
-  check_given_config(kernel, base);
+  check_given_config(kernel, base, selection.for_comparison);
   check_compiler({kernel.compiler, kernel.compiler_text});
   check_vmlinux(kernel,
                 "give the vmlinux with symbols and debug information, e.g. that of the -dbg package (--vmlinux)");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <regex>
 
 #include "support/files.h"
 #include "support/run.h"
@@ -93,7 +94,8 @@ std::vector<std::string> differences(const KernelConfig& from, const KernelConfi
     const auto other = to.values().find(symbol);
     if (other == to.values().end())
       add(symbol, value, "unset");
-    else if (other->second != value)
+    else if (other->second != value &&
+             !(symbol == "CC_VERSION_TEXT" && is_same_compiler(strip_quotes(value), strip_quotes(other->second))))
       add(symbol, value, other->second);
   }
   for (const auto& [symbol, value] : to.values()) {
@@ -117,8 +119,6 @@ void check_same_config(const KernelConfig& expected, const KernelConfig& found, 
 
 std::vector<std::string> unsupported(const KernelConfig& config) {
   std::vector<std::string> reasons;
-  if (config.value("LIVEPATCH") != "y")
-    reasons.emplace_back("its config does not set CONFIG_LIVEPATCH, so this kernel loads no livepatch");
   constexpr std::pair<const char*, const char*> harmful[] = {
       {"RANDSTRUCT", "structure layouts are randomised"},
       {"GCC_PLUGIN_RANDSTRUCT", "structure layouts are randomised"},
@@ -133,12 +133,20 @@ std::vector<std::string> unsupported(const KernelConfig& config) {
   return reasons;
 }
 
-void check_supported(const KernelConfig& config, std::string_view kernel) {
-  const std::vector<std::string> reasons = unsupported(config);
+std::string without_livepatches(const KernelConfig& config) {
+  if (config.value("LIVEPATCH") == "y") return {};
+  return "its config does not set CONFIG_LIVEPATCH, so this kernel loads no livepatch";
+}
+
+void check_supported(const KernelConfig& config, std::string_view kernel, bool for_comparison) {
+  std::vector<std::string> reasons = unsupported(config);
+  const std::string none = for_comparison ? std::string() : without_livepatches(config);
+  if (!none.empty()) reasons.insert(reasons.begin(), none);
   if (reasons.empty()) return;
   throw Error(fmt::format("{}: {}", kernel, fmt::join(reasons, "; ")),
-              config.value("LIVEPATCH") == "y" ? "klp-diff cannot make livepatches for such a kernel"
-                                               : "choose a kernel that is built with CONFIG_LIVEPATCH=y");
+              none.empty() ? "klp-diff cannot make livepatches for such a kernel"
+                           : "choose a kernel that is built with CONFIG_LIVEPATCH=y; this one can be compared "
+                             "(klp-diff compare)");
 }
 
 Compiler compiler_of(const KernelConfig& config) {
@@ -152,6 +160,16 @@ Compiler compiler_of(const KernelConfig& config) {
   return compiler;
 }
 
+bool is_same_compiler(std::string_view a, std::string_view b) {
+  constexpr std::string_view cross = "powerpc64le-linux-gnu-";
+  if (a == b) return true;
+  if (a.starts_with(cross) == b.starts_with(cross)) return false;
+  std::string native(a.starts_with(cross) ? b : a);
+  const std::string crossing((a.starts_with(cross) ? a : b).substr(cross.size()));
+  static const std::regex update("\\+deb[0-9]+u[0-9]+\\)");
+  return crossing == native || crossing == std::regex_replace(native, update, ")");
+}
+
 void check_compiler(const Compiler& compiler) {
   if (!find_program(compiler.program)) {
     throw Error(fmt::format("compiler-mismatch: the kernel was built by '{}', and {} is not installed", compiler.text,
@@ -162,7 +180,7 @@ void check_compiler(const Compiler& compiler) {
   options.merge_output = false;
   const RunResult result = run({compiler.program, "--version"}, options);
   const std::string line = result.output.substr(0, result.output.find('\n'));
-  if (result.status == 0 && line == compiler.text) return;
+  if (result.status == 0 && is_same_compiler(line, compiler.text)) return;
   throw Error(
       fmt::format("compiler-mismatch: the kernel was built by '{}', but {} here {}", compiler.text, compiler.program,
                   result.status == 0 ? fmt::format("is '{}'", line) : "does not run: " + result.error_output),

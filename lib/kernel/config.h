@@ -34,13 +34,16 @@ std::vector<std::string> differences(const KernelConfig& from, const KernelConfi
 /// Throws Error "config-mismatch: ..." when there are any; `what` says which configs are compared.
 void check_same_config(const KernelConfig& expected, const KernelConfig& found, std::string_view what);
 
-/// What in the config keeps such a kernel from being livepatched, one sentence each: CONFIG_LIVEPATCH unset, or what
-/// makes the result wrong (structure layout randomisation, latent entropy, dead code elimination, LTO).
+/// What in the config keeps the kernel's units from being what it ships, one sentence each: structure layout
+/// randomisation, latent entropy, dead code elimination, LTO.
 std::vector<std::string> unsupported(const KernelConfig& config);
 
-/// Throws Error when livepatching such a kernel cannot work (CONFIG_LIVEPATCH unset) or cannot be done right (structure
-/// layout randomisation, latent entropy, dead code elimination, LTO).
-void check_supported(const KernelConfig& config, std::string_view kernel);
+/// The sentence that the kernel loads no livepatch (CONFIG_LIVEPATCH unset); empty when it does. Such a kernel can
+/// still be compared.
+std::string without_livepatches(const KernelConfig& config);
+
+/// Throws Error when there is anything unsupported(), or without `for_comparison` no livepatches.
+void check_supported(const KernelConfig& config, std::string_view kernel, bool for_comparison = false);
 
 struct Compiler {
   std::string program;  ///< "gcc-12"
@@ -50,8 +53,13 @@ struct Compiler {
 /// The compiler that the config names. Throws Error when it names none.
 Compiler compiler_of(const KernelConfig& config);
 
-/// Throws Error "compiler-mismatch: ..." naming the Debian package unless the first line of `program --version` is the
-/// text.
+/// Whether two such texts are of one compiler: equal, or one of them a cross compiler's that has the version which the
+/// other one, a native compiler, had before updates of the stable distribution ("12.2.0-14" and "12.2.0-14+deb12u1":
+/// Debian does not build its cross compilers anew for them).
+bool is_same_compiler(std::string_view a, std::string_view b);
+
+/// Throws Error "compiler-mismatch: ..." naming the Debian package unless the first line of `program --version` is of
+/// the compiler that the text names.
 void check_compiler(const Compiler& compiler);
 
 }  // namespace klp::kernel

@@ -9,6 +9,7 @@
 #include "kernel/prepare.h"
 #include "kernel/store.h"
 #include "kernel/survey.h"
+#include "kernel/target.h"
 #include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/log.h"
@@ -82,8 +83,13 @@ void fill_toolchain(Apt& apt, const std::vector<PackageVersion>& packages, const
   fs::rename(unpacked, directory);
 }
 
-/// The program to compile with; fetched when neither the host nor the cache has it.
-std::string provide_compiler(Apt& apt, const Compiler& compiler, const fs::path& chosen_root) {
+/// The program to compile with; fetched when neither the host nor the cache has it. Cross compilers are the host's.
+std::string provide_compiler(Apt& apt, const Target& target, const Compiler& compiler, const fs::path& chosen_root) {
+  if (target.completes_calls) {
+    const std::string program = cross_compiler(target, compiler, {});
+    check_compiler({program, compiler.text});
+    return program;
+  }
   std::string program = choose_compiler(compiler, chosen_root);
   const fs::path directory = toolchain_directory(compiler);
   if (chosen_root.empty() && !directory.empty() && program == compiler.program && !host_has_compiler(compiler)) {
@@ -101,18 +107,20 @@ std::string provide_compiler(Apt& apt, const Compiler& compiler, const fs::path&
   return program;
 }
 
-Kernel describe_image(const fs::path& directory, const std::string& release) {
+Kernel describe_image(const fs::path& directory, const std::string& release, const Target& target) {
   Kernel kernel;
   kernel.name = "debian:" + release;
   kernel.release = release;
-  kernel.arch = "x86_64";
+  kernel.arch = target.arch;
   kernel.source = directory / "source";
   kernel.pahole = directory / "pahole";
   kernel.cache = directory / "cache";
   const std::string modules = "usr/lib/modules/" + release;
   kernel.config = first_existing(directory, {"image/boot/config-" + release, "base/" + modules + "/config"}, "config");
-  kernel.image =
-      first_existing(directory, {"image/boot/vmlinuz-" + release, "binary/" + modules + "/vmlinuz"}, "kernel image");
+  kernel.image = first_existing(directory,
+                                {"image/boot/vmlinuz-" + release, "binary/" + modules + "/vmlinuz",
+                                 "image/boot/vmlinux-" + release},  // ppc64el's
+                                "kernel image");
   kernel.boot_modules =
       first_existing(directory, {"image/lib/modules/" + release, "image/" + modules, "modules/" + modules}, "modules");
   return kernel;
@@ -158,17 +166,18 @@ void make_tree(const Kernel& kernel, const fs::path& directory) {
   mark_step(directory, "prepared", kernel.release);
 }
 
-void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory, const std::string& release,
-                  const fs::path& chosen_toolchain) {
+void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory, const DebianName& name,
+                  const FetchOptions& options) {
+  const Target& target = target_named(name.architecture());
   remove_leftovers(directory);
   for (const char* part : {"image", "base", "binary", "modules"}) {
     if (packages.count(part) != 0) get_package(apt, packages.at(part), directory, part);
   }
-  Kernel kernel = describe_image(directory, release);
+  Kernel kernel = describe_image(directory, name.release, target);
   const KernelConfig config = KernelConfig::read(kernel.config);
-  check_supported(config, kernel.name);
+  check_supported(config, kernel.name, options.for_comparison);
   kernel.compiler_text = compiler_of(config).text;
-  kernel.compiler = provide_compiler(apt, compiler_of(config), chosen_toolchain);
+  kernel.compiler = provide_compiler(apt, target, compiler_of(config), options.toolchain_root);
   check_build_tools();
   get_package(apt, packages.at("headers"), directory, "headers");
   get_package(apt, packages.at("common"), directory, "common");
@@ -184,11 +193,17 @@ void build_kernel(Apt& apt, const Packages& packages, const fs::path& directory,
 }
 
 /// Says all that a kernel lacks at once, before anything large is downloaded.
-void check_survey(Apt& apt, const DebianName& name, const Settled& settled, const fs::path& chosen_toolchain) {
-  const Survey survey = survey_packages(apt, name, settled, chosen_toolchain.string());
-  if (survey.lacks.empty()) return;
+void check_survey(Apt& apt, const DebianName& name, const Settled& settled, const FetchOptions& options) {
+  const Survey survey = survey_packages(apt, name, settled, options.toolchain_root.string());
+  const bool is_enough = survey.no_livepatches.empty() || options.for_comparison;
+  if (survey.lacks.empty() && is_enough) {
+    if (!survey.no_livepatches.empty())
+      log("fetch").warn("{}: {}; it is fetched for comparisons", survey.name, survey.no_livepatches);
+    return;
+  }
   std::string text;
   for (const std::string& lack : survey.lacks) text += "\n  " + lack;
+  if (!is_enough) text += "\n  " + survey.no_livepatches;
   throw Error(fmt::format("{} cannot be fetched for livepatching:{}", survey.name, text),
               fmt::format("`klp-diff kernel show {}` says what the package sources have of it", survey.name));
 }
@@ -197,7 +212,7 @@ void check_survey(Apt& apt, const DebianName& name, const Settled& settled, cons
 void restore_compiler(Apt& apt, const Kernel& kernel) {
   if (!fs::path(kernel.compiler).has_parent_path() || fs::exists(kernel.compiler)) return;
   const KernelConfig config = KernelConfig::read(kernel.config);
-  provide_compiler(apt, compiler_of(config), {});
+  provide_compiler(apt, target_named(kernel.arch), compiler_of(config), {});
 }
 
 /// The packages that an interrupted fetch had settled on, if its image is there: the rest must be of the same version.
@@ -220,13 +235,13 @@ std::string fetch_release(Apt& apt, const DebianName& parsed, std::optional<Sett
   Packages packages = packages_to_resume(directory);
   if (packages.empty()) {
     if (!settled) settled = settle(apt, parsed);
-    check_survey(apt, parsed, *settled, options.toolchain_root);
+    check_survey(apt, parsed, *settled, options);
     packages = settled->packages;
   }
   make_directories(directory);
   save_packages(directory, packages);
   log("fetch").info("{}: {} {}", resolved, packages.at("image").package, packages.at("image").version);
-  build_kernel(apt, packages, directory, parsed.release, options.toolchain_root);
+  build_kernel(apt, packages, directory, parsed, options);
   return resolved;
 }
 

@@ -77,8 +77,9 @@ void check_pieces(const Kernel& kernel, const std::string& remedy) {
   }
 }
 
-Kernel open_named(const std::string& wanted, const fs::path& toolchain_root) {
-  const FetchOptions options{{}, toolchain_root};
+Kernel open_named(const std::string& wanted, const KernelSelection& selection) {
+  const fs::path& toolchain_root = selection.toolchain_root;
+  const FetchOptions options{{}, toolchain_root, selection.for_comparison};
   const std::string name = resolve_name(wanted, options);
   if (name != wanted) log("kernel").info("{} is {}", wanted.empty() ? "the kernel" : wanted, name);
   const fs::path directory = kernel_directory(name);
@@ -94,7 +95,7 @@ Kernel open_named(const std::string& wanted, const fs::path& toolchain_root) {
   check_pieces(kernel, remedy);
   check_vmlinux(kernel, remedy);
   const KernelConfig config = KernelConfig::read(kernel.config);
-  check_supported(config, name);
+  check_supported(config, name, selection.for_comparison);
   if (!toolchain_root.empty()) kernel.compiler = choose_compiler(compiler_of(config), toolchain_root);
   check_compiler({kernel.compiler, compiler_of(config).text});
   check_fingerprints(kernel.source, description->fingerprints, remedy);
@@ -161,12 +162,12 @@ Kernel open_kernel(const KernelSelection& selection) {
   const bool by_path = !selection.source.empty() || !selection.config.empty() || !selection.symvers.empty() ||
                        !selection.vmlinux.empty() || !selection.modules.empty();
   if (!by_path) {
-    Kernel kernel = open_named(selection.name, selection.toolchain_root);
+    Kernel kernel = open_named(selection.name, selection);
     check_architecture(kernel, selection);
     return kernel;
   }
   std::optional<Kernel> base;
-  if (!selection.name.empty()) base = open_named(selection.name, selection.toolchain_root);
+  if (!selection.name.empty()) base = open_named(selection.name, selection);
   return open_by_path(selection, base);
 }
 

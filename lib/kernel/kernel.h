@@ -39,16 +39,18 @@ struct KernelSelection {
   fs::path
       toolchain_root;  ///< --toolchain-root: the compiler is root/usr/bin/NAME; empty: the host's or the fetched one
   std::string arch;    ///< what the kernel must be for (target_named()); empty: whatever it is for
-  std::string cross_compile;  ///< what the cross compiler's and its binutils' names begin with, a path or not; empty:
-                              ///< as Debian calls them
+  std::string cross_compile;    ///< what the cross compiler's and its binutils' names begin with, a path or not; empty:
+                                ///< as Debian calls them
+  bool for_comparison = false;  ///< nothing is to be loaded into it: it need not know livepatches
 };
 
 /// $KLP_DIFF_CACHE, or ~/.cache/klp-diff.
 fs::path cache_root();
 
 /// The kernel meant by `selection`, with everything checked: all pieces there, vmlinux not stripped,
-/// CONFIG_LIVEPATCH=y, the compiler of CONFIG_CC_VERSION_TEXT installed (else Error "compiler-mismatch: ..." naming the
-/// package), the prepared config equal to the distribution's except for probed symbols (else Error "config-mismatch:
+/// CONFIG_LIVEPATCH=y (unless it is for_comparison), the compiler of CONFIG_CC_VERSION_TEXT installed (else Error
+/// "compiler-mismatch: ..." naming the package), the prepared config equal to the distribution's except for probed
+/// symbols (else Error "config-mismatch:
 /// ..."). A name without ABI number means the newest such kernel already fetched; with none fetched, it is fetched
 /// first, as is a named kernel that is not complete. A kernel given by paths is prepared in the cache, in a tree of its
 /// own. Errors say what to do.
@@ -84,6 +86,7 @@ void remove_kernel(const std::string& name);
 struct FetchOptions {
   std::vector<std::string> suites;  ///< Debian suites to read beside the known ones, e.g. "trixie-backports"
   fs::path toolchain_root;          ///< as in KernelSelection
+  bool for_comparison = true;       ///< a kernel without CONFIG_LIVEPATCH is fetched too, with a warning
 };
 std::string fetch_kernel(const std::string& name, const FetchOptions& options = {});
 

@@ -5,6 +5,7 @@
 #include "kernel/config.h"
 #include "kernel/kernel.h"
 #include "kernel/store.h"
+#include "kernel/target.h"
 #include "kernel/toolchain.h"
 #include "support/files.h"
 #include "support/progress.h"
@@ -28,13 +29,16 @@ KernelConfig read_shipped_config(Apt& apt, const Settled& settled) {
   return KernelConfig::read(directory.path() / "headers/usr/src" / ("linux-headers-" + settled.release) / ".config");
 }
 
-void judge_compiler(Apt& apt, const Compiler& compiler, const std::string& chosen_toolchain, Survey& survey) {
+void judge_compiler(Apt& apt, const Target& target, const Compiler& compiler, const std::string& chosen_toolchain,
+                    Survey& survey) {
   survey.compiler = compiler.text;
   try {
-    check_compiler({choose_compiler(compiler, chosen_toolchain), compiler.text});
+    check_compiler(
+        {target.completes_calls ? cross_compiler(target, compiler, {}) : choose_compiler(compiler, chosen_toolchain),
+         compiler.text});
     return;
   } catch (const Error& error) {
-    if (!chosen_toolchain.empty()) {
+    if (!chosen_toolchain.empty() || target.completes_calls) {
       survey.lacks.emplace_back(error.what());
       return;
     }
@@ -45,6 +49,15 @@ void judge_compiler(Apt& apt, const Compiler& compiler, const std::string& chose
   if (survey.toolchain.empty()) {
     survey.lacks.push_back(
         fmt::format("its compiler, '{}', is neither installed nor in the package sources", compiler.text));
+  }
+}
+
+/// Null for an architecture that livepatches are not made for.
+const Target* maybe_target(const DebianName& name) {
+  try {
+    return &target_named(name.architecture());
+  } catch (const Error&) {
+    return nullptr;
   }
 }
 
@@ -68,13 +81,15 @@ Survey survey_packages(Apt& apt, const DebianName& name, Settled settled, const 
   survey.settled = std::move(settled);
   for (const std::string& missing : survey.settled.missing)
     survey.lacks.push_back(fmt::format("the package sources have no {}", missing));
-  if (name.architecture() != "amd64")
+  const Target* target = maybe_target(name);
+  if (target == nullptr)
     survey.lacks.push_back(
         fmt::format("its architecture, {}, is none that kernels are fetched for", name.architecture()));
   if (survey.settled.packages.count("headers") == 0) return survey;  // nothing says what its config is
   const KernelConfig config = read_shipped_config(apt, survey.settled);
   for (const std::string& reason : unsupported(config)) survey.lacks.push_back(reason);
-  judge_compiler(apt, compiler_of(config), chosen_toolchain, survey);
+  survey.no_livepatches = without_livepatches(config);
+  if (target != nullptr) judge_compiler(apt, *target, compiler_of(config), chosen_toolchain, survey);
   return survey;
 }
 

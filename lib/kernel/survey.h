@@ -13,7 +13,8 @@ struct Survey {
   Settled settled;                        ///< its packages
   std::string compiler;                   ///< CONFIG_CC_VERSION_TEXT; empty when the config could not be had
   std::vector<PackageVersion> toolchain;  ///< the packages that the compiler would be fetched with; none: the host's
-  std::vector<std::string> lacks;  ///< what is missing for livepatching, one sentence each; none: it can be fetched
+  std::vector<std::string> lacks;         ///< what is missing of it, one sentence each; none: it can be fetched
+  std::string no_livepatches;  ///< why it is only good for comparisons; empty: livepatches can be made for it
 
   uint64_t download_bytes() const;
 };

@@ -54,10 +54,36 @@ TEST_CASE("kernels that cannot be livepatched are told apart", "[config]") {
 TEST_CASE("all that speaks against a config is told at once", "[config]") {
   CHECK(unsupported(KernelConfig::parse("CONFIG_LIVEPATCH=y\n")).empty());
   const auto reasons = unsupported(KernelConfig::parse("CONFIG_LTO=y\nCONFIG_RANDSTRUCT=y\n"));
-  REQUIRE(reasons.size() == 3);
-  CHECK_THAT(reasons[0], Catch::Contains("does not set CONFIG_LIVEPATCH"));
-  CHECK_THAT(reasons[1], Catch::Contains("CONFIG_RANDSTRUCT"));
-  CHECK_THAT(reasons[2], Catch::Contains("CONFIG_LTO"));
+  REQUIRE(reasons.size() == 2);
+  CHECK_THAT(reasons[0], Catch::Contains("CONFIG_RANDSTRUCT"));
+  CHECK_THAT(reasons[1], Catch::Contains("CONFIG_LTO"));
+}
+
+TEST_CASE("a kernel that loads no livepatch can be compared", "[config]") {
+  const KernelConfig config = KernelConfig::parse("CONFIG_A=y\n");
+  CHECK_THAT(without_livepatches(config), Catch::Contains("does not set CONFIG_LIVEPATCH"));
+  CHECK(without_livepatches(KernelConfig::parse("CONFIG_LIVEPATCH=y\n")).empty());
+  CHECK_NOTHROW(check_supported(config, "k", true));
+  CHECK_THROWS_WITH(check_supported(KernelConfig::parse("CONFIG_LTO=y\n"), "k", true), Catch::Contains("CONFIG_LTO"));
+}
+
+TEST_CASE("a cross compiler is the native one of its version, before updates of the distribution", "[config]") {
+  const std::string native = "gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0", before = "gcc-12 (Debian 12.2.0-14) 12.2.0",
+                    cross = "powerpc64le-linux-gnu-gcc-12 (Debian 12.2.0-14) 12.2.0";
+  for (const std::string& other : {native, before, cross}) {
+    CHECK(is_same_compiler(cross, other));
+    CHECK(is_same_compiler(other, cross));
+  }
+  CHECK_FALSE(is_same_compiler(native, before));
+  CHECK_FALSE(is_same_compiler(cross, "powerpc64le-linux-gnu-gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0"));
+  for (const char* other : {"gcc-12 (Debian 12.2.0-15+deb12u1) 12.2.0", "gcc-11 (Debian 12.2.0-14) 12.2.0",
+                            "gcc-12 (Debian 12.2.0-14) 12.3.0"})
+    CHECK_FALSE(is_same_compiler(cross, other));
+  const auto config = [](const std::string& text) {
+    return KernelConfig::parse("CONFIG_CC_VERSION_TEXT=\"" + text + "\"\n");
+  };
+  CHECK(differences(config(native), config(cross)).empty());
+  CHECK(differences(config(native), config(before)).size() == 1);
 }
 
 TEST_CASE("the package version that stack dumps print is the shipped one", "[config]") {

@@ -75,6 +75,7 @@ void ComparedSide::add_symbols(const fs::path& symbols) {
 void ComparedSide::add_kernel(const std::string& name) {
   kernel::KernelSelection selection;
   selection.name = name;
+  selection.for_comparison = true;
   const kernel::Kernel kernel = kernel::open_kernel(selection);
   debug_files_ = binaries_in(kernel.modules);
   binaries_ = kernel.boot_modules.empty() ? debug_files_ : binaries_in(kernel.boot_modules);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "kernel/config.h"
 #include "kernel/index.h"
 #include "kernel/kernel.h"
 #include "kernel/survey.h"
@@ -47,9 +48,12 @@ ExitStatus show_survey(const kernel::KernelSelection& selection, const std::vect
   for (const kernel::PackageVersion& package : survey.toolchain)
     print_line("toolchain", fmt::format("{} {} ({})", package.package, package.version, in_megabytes(package.size)));
   print_line("download", in_megabytes(survey.download_bytes()));
-  print_line("livepatch", survey.lacks.empty() ? "yes" : "no:");
-  for (const std::string& lack : survey.lacks) fmt::print("  {}\n", lack);
-  return survey.lacks.empty() ? ExitStatus::ok : ExitStatus::failed;
+  std::vector<std::string> lacks = survey.lacks;
+  if (!survey.no_livepatches.empty()) lacks.push_back(survey.no_livepatches);
+  print_line("livepatch", lacks.empty() ? "yes" : "no:");
+  for (const std::string& lack : lacks) fmt::print("  {}\n", lack);
+  if (survey.lacks.empty() && !lacks.empty()) fmt::print("  it can be fetched for comparisons\n");
+  return lacks.empty() ? ExitStatus::ok : ExitStatus::failed;
 }
 
 bool by_paths(const kernel::KernelSelection& selection) {
@@ -57,8 +61,10 @@ bool by_paths(const kernel::KernelSelection& selection) {
          !selection.vmlinux.empty() || !selection.modules.empty();
 }
 
-void show(const kernel::KernelSelection& selection) {
+ExitStatus show(kernel::KernelSelection selection) {
+  selection.for_comparison = true;
   const kernel::Kernel kernel = kernel::open_kernel(selection);
+  const std::string lack = kernel::without_livepatches(kernel::KernelConfig::read(kernel.config));
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
   const auto& line = print_line;
   line("name", kernel.name);
@@ -66,7 +72,7 @@ void show(const kernel::KernelSelection& selection) {
   line("architecture", kernel.arch);
   line("compiler", fmt::format("{}: {}", kernel.compiler, kernel.compiler_text));
   line("build id", kernel.build_id);
-  line("livepatch", "yes");  // open_kernel() refuses the others
+  line("livepatch", lack.empty() ? "yes" : "no: " + lack);
   line("units", fmt::format("{}", index.units().size()));
   line("modules", fmt::format("{}", count_modules(kernel)));
   line("source", kernel.source.string());
@@ -77,9 +83,11 @@ void show(const kernel::KernelSelection& selection) {
   line("image", kernel.image.string());
   line("boot modules", kernel.boot_modules.string());
   line("cache", kernel.cache.string());
+  return lack.empty() ? ExitStatus::ok : ExitStatus::failed;
 }
 
-void show_unit(const kernel::KernelSelection& selection, const std::string& name) {
+void show_unit(kernel::KernelSelection selection, const std::string& name) {
+  selection.for_comparison = true;
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel::open_kernel(selection));
   const auto found = index.units().find(name);
   if (found == index.units().end())
@@ -89,7 +97,8 @@ void show_unit(const kernel::KernelSelection& selection, const std::string& name
 }
 
 /// For scripts: unit, source and what it is linked into, between tabs.
-void show_units(const kernel::KernelSelection& selection) {
+void show_units(kernel::KernelSelection selection) {
+  selection.for_comparison = true;
   const kernel::KernelIndex index = kernel::KernelIndex::open(kernel::open_kernel(selection));
   for (const auto& [name, unit] : index.units()) {
     fmt::print("{}\t{}\t{}\n", name, unit.source, fmt::join(unit.objects, " "));
@@ -122,8 +131,8 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
                     "fetching them when the host's compiler is another one");
   fetch->callback([name, options] { fmt::print("{}\n", kernel::fetch_kernel(*name, *options)); });
 
-  CLI::App* shown = command->add_subcommand(
-      "show", "what is known of a kernel; of one that is not fetched, what it lacks for livepatching (then status 4)");
+  CLI::App* shown =
+      command->add_subcommand("show", "what is known of a kernel, and what it lacks for livepatching (then status 4)");
   shown->add_option("--suite", options->suites, suite_help)->allow_extra_args(false);
   shown->add_option("NAME", selection->name, "the kernel's name; may be left out for one given by paths");
   const auto unit = std::make_shared<std::string>();
@@ -142,8 +151,10 @@ void add_kernel_command(CLI::App& app, const CommonOptions&, ExitStatus& status)
       status = show_survey(*selection, options->suites);
     else if (*units)
       show_units(*selection);
+    else if (unit->empty())
+      status = show(*selection);
     else
-      unit->empty() ? show(*selection) : show_unit(*selection, *unit);
+      show_unit(*selection, *unit);
   });
 
   CLI::App* removed = command->add_subcommand("remove", "remove a kernel and all that was derived from it");

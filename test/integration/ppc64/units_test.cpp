@@ -6,6 +6,7 @@
 
 #include "diff/engine.h"
 #include "kernel/index.h"
+#include "kernel/prepare.h"
 #include "kernel/replay.h"
 #include "kernel/toolchain.h"
 #include "support/bytes.h"
@@ -31,6 +32,27 @@ kernel::Kernel test_kernel() {
   selection.modules = directory / "modules";
   selection.arch = "ppc64";
   return kernel::open_kernel(selection);
+}
+
+kernel::Kernel debian_kernel() {
+  kernel::KernelSelection selection;
+  selection.name = "debian:6.1-powerpc64le";
+  selection.for_comparison = true;
+  return kernel::open_kernel(selection);
+}
+
+/// A unit's object for a module, and as the kernel's own options make it.
+std::optional<std::pair<elf::ElfObject, elf::ElfObject>> compiled_both_ways(const kernel::Kernel& kernel,
+                                                                            kernel::Unit unit,
+                                                                            const fs::path& directory) {
+  if (unit.objects.size() != 1) return std::nullopt;
+  const fs::path ours = directory / "module.o", shipped = directory / "shipped.o";
+  if (!kernel::replay(unit, kernel.source, kernel.source, ours).good) return std::nullopt;
+  unit.command = kernel::command_as_shipped(kernel, unit.command);
+  REQUIRE(kernel::replay(unit, kernel.source, kernel.source, shipped, {}, kernel::ReplayOutput::object,
+                         kernel::compiler_as_shipped(kernel.compiler))
+              .good);
+  return std::pair{elf::ElfObject::read(ours), elf::ElfObject::read(shipped)};
 }
 
 /// Evenly over the names; assembly and what is made for the build alone aside.
@@ -161,6 +183,48 @@ TEST_CASE("units of a ppc64le kernel equal themselves, with all their NOPs") {
   CHECK(inserted > 100);
   WARN(fmt::format("{} units, {} calls, {} NOPs put behind them, {} functions with a switch over them", units, calls,
                    inserted, switches));
+}
+
+// The distribution's own kernel is no livepatches', but what it was built from and by is known: 920 MB to download.
+TEST_CASE("units of Debian's kernel for POWER are what it ships") {
+  if (std::getenv("KLP_TEST_ALL") == nullptr) return;
+  const kernel::Kernel kernel = debian_kernel();
+  const kernel::KernelIndex index = kernel::KernelIndex::open(kernel);
+  const TempDir directory(fs::temp_directory_path(), "ppc64-debian");
+  const elf::ElfObject vmlinux = elf::ElfObject::read(kernel.vmlinux, elf::ElfObject::Want::symbols_only);
+  const elf::SymbolIndex vmlinux_index(vmlinux);
+  diff::IdentityReport sum;
+  size_t units = 0;
+  for (const kernel::Unit* unit : drawn(index, 24)) {
+    CAPTURE(unit->unit);
+    const auto objects = compiled_both_ways(kernel, *unit, directory.path());
+    if (!objects) continue;  // make would generate what it needs, or several modules have it
+    const std::string& owner = unit->objects.front();
+    std::optional<elf::ElfObject> module;
+    if (owner != "vmlinux") module = elf::ElfObject::read(kernel::find_module(kernel, owner).value());
+    const elf::SymbolIndex shipped(module ? *module : vmlinux);
+    diff::UnitInput input;
+    input.original = input.patched = &objects->first;
+    input.as_shipped = &objects->second;
+    input.unit = unit->unit;
+    input.object = owner;
+    input.shipped = &shipped;
+    input.vmlinux = &vmlinux_index;
+    const elf::Exports exports = elf::read_symvers(kernel.symvers);
+    input.exports = &exports;
+    input.table_sizes.structs = index.struct_sizes();
+    const diff::UnitResult result = diff::analyse(input);
+    INFO(refusals(result));
+    CHECK_FALSE(result.changed);
+    CHECK(result.identity.different + result.identity.absent == 0);
+    sum.matched += result.identity.matched;
+    sum.overridden += result.identity.overridden;
+    ++units;
+  }
+  CHECK(units >= 20);
+  CHECK(sum.matched > 100);
+  WARN(fmt::format("{} units of {}: {} functions equal the shipped ones, {} weak ones are overridden", units,
+                   kernel.name, sum.matched, sum.overridden));
 }
 
 TEST_CASE("clang's units get no NOPs: a call that leaves the module is refused with its place") {
