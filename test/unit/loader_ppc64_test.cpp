@@ -122,6 +122,28 @@ TEST_CASE("ppc64: .TOC. is made by the loader, at 0x8000 in .toc", "[loader]") {
   CHECK(word(code, 16) == (kLoad | 8));
 }
 
+TEST_CASE("ppc64: the large model's entry is made shorter", "[loader]") {
+  constexpr uint32_t kEntry = 118, kLoadR2 = 0xe84cfff8, kAdd = 0x7c426214;  // ld r2,-8(r12); add r2,r2,r12
+  const Power power;
+  for (const bool whole : {true, false}) {
+    Patch patch = patch_of({kCall, kNop, kLoadR2, whole ? kAdd : kNop, kReturn});
+    patch.references = {{8, kEntry, ".TOC.", 0}};
+    Loader loader(power.target, patch.file(), {});
+    REQUIRE(loader.load().outcome == Outcome::accepted);
+    const std::vector<LoadedSection> all = loader.sections();
+    const LoadedSection &code = section_of(all, ".text.fixed"), &toc = section_of(all, ".toc");
+    if (!whole) {
+      CHECK(word(code, 8) == kLoadR2);
+      continue;
+    }
+    CHECK(word(code, 8) >> 16 == 0x3c4c);   // addis r2,r12
+    CHECK(word(code, 12) >> 16 == 0x3842);  // addi r2,r2
+    const auto upper = static_cast<int16_t>(word(code, 8)), lower = static_cast<int16_t>(word(code, 12));
+    CHECK(static_cast<uint64_t>(int64_t{upper} * 0x10000 + lower) ==
+          (toc.address & ~0xffULL) + 0x8000 - (code.address + 8));
+  }
+}
+
 TEST_CASE("ppc64: what the loader refuses, with the kernel's words", "[loader]") {
   struct Case {
     const char* what;

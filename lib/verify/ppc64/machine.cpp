@@ -175,6 +175,9 @@ void Ppc64::begin_relocations(LoadState& s) {
   toc_fixed_ = true;
   if (!s.sections[toc_].in_memory || !s.sections[stubs_].in_memory)
     throw Unpredictable(".toc or .stubs is not in the kernel's memory");
+  for (StateSection& section : s.sections) {
+    if (section.in_memory && section.header.type == elf::kShtRela) mark_order(section);
+  }
   for (size_t i = 1; i < s.symbols.size(); ++i) {
     StateSymbol& symbol = s.symbols[i];
     if (symbol.raw.section != kAbsolute || s.symbol_name(symbol) != "TOC.") continue;

@@ -129,4 +129,15 @@ uint64_t arrange_relocations(LoadState& s) {
   return stubs * kStubSize;
 }
 
+void mark_order(StateSection& section) {
+  constexpr uint64_t kOffsetSize = 8;
+  const auto key = [&](uint64_t at) { return std::span(section.memory).subspan(at + kOffsetSize, 16); };
+  for (uint64_t at = 0; at + 2 * kRelocationSize <= section.memory.size(); at += kRelocationSize) {
+    const auto one = key(at), next = key(at + kRelocationSize);
+    if (!std::equal(one.begin(), one.end(), next.begin())) continue;
+    mark_unknown(section, at, kOffsetSize, true);
+    mark_unknown(section, at + kRelocationSize, kOffsetSize, true);
+  }
+}
+
 }  // namespace klp::verify::ppc64

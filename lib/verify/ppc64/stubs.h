@@ -30,4 +30,8 @@ uint64_t first_free(const StateSection& stubs);
 /// How many bytes of stubs the module gets; sorts the file's relocations (get_stubs_size).
 uint64_t arrange_relocations(LoadState& state);
 
+/// The kernel's sort is not stable: in a section of relocations that it keeps, marks where those stand that are alike
+/// but for their places.
+void mark_order(StateSection& relocations);
+
 }  // namespace klp::verify::ppc64
