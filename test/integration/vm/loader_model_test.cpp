@@ -61,7 +61,7 @@ bool is_usual(std::string_view line) {
        {"tainting kernel", "taints kernel", "kernel tainted", "enabling patch", "patching transition",
         "patching complete", "applying patch", "reverting patch", "unpatching", "zram: Added device",
         "zram: Removed device", "Disabling lock debugging", "canceling patch", "zram0:", "hrtimer: interrupt took",
-        "Spectre V2 :", "not compiled with retpoline", "barrier-nospec: "}) {
+        "Spectre V2 :", "not compiled with retpoline", "barrier-nospec: ", "random: crng"}) {
     if (line.find(usual) != std::string_view::npos) return true;
   }
   return line.empty();
