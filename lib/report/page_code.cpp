@@ -23,13 +23,18 @@ std::string one_field(std::string text) {
 }
 
 /// The end of a path is enough for those who read along.
-std::string place_of(const CodeLine& line) {
-  return line.file.empty() ? ""
-                           : fmt::format("{}:{}", one_field(line.file.substr(line.file.rfind('/') + 1)), line.line);
+std::string place_of(const CodeLine& line, const SourceText& source) {
+  constexpr size_t kMostText = 120;
+  if (line.file.empty()) return {};
+  const std::string place = fmt::format("{}:{}", one_field(line.file.substr(line.file.rfind('/') + 1)), line.line);
+  const auto text = source.find({line.file, line.line});
+  return text == source.end() ? place : fmt::format("{}  {}", place, one_field(text->second.substr(0, kMostText)));
 }
 
 class PartEncoder {
  public:
+  PartEncoder(const SourceText& old_source, const SourceText& new_source) : old_(old_source), new_(new_source) {}
+
   std::string encode(const CodePart& part) {
     out_ = fmt::format("p\t{}\t{}\t{}\n", one_field(part.name), part.old_size, part.new_size);
     const size_t shown = std::min(part.rows.size(), kMostRows);
@@ -62,7 +67,7 @@ class PartEncoder {
   }
 
   void add_place(const CodeRow& row) {
-    std::string old_place = place_of(row.before), new_place = place_of(row.after);
+    std::string old_place = place_of(row.before, old_), new_place = place_of(row.after, new_);
     if (old_place == last_.first) old_place.clear();
     if (new_place == last_.second) new_place.clear();
     if (old_place.empty() && new_place.empty()) return;
@@ -71,15 +76,16 @@ class PartEncoder {
     if (!new_place.empty()) last_.second = new_place;
   }
 
+  const SourceText &old_, &new_;
   std::string out_;
   std::pair<std::string, std::string> last_;
 };
 
 }  // namespace
 
-std::string page_code(const std::vector<CodePart>& parts) {
+std::string page_code(const std::vector<CodePart>& parts, const SourceText& old_source, const SourceText& new_source) {
   std::string result;
-  for (const CodePart& part : parts) result += PartEncoder().encode(part);
+  for (const CodePart& part : parts) result += PartEncoder(old_source, new_source).encode(part);
   return result;
 }
 

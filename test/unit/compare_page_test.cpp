@@ -39,6 +39,12 @@ TEST_CASE("the page's code has a line for each row and place", "[compare]") {
         "a\t18\tcall x\n");
 }
 
+TEST_CASE("the page's code has the lines' text where it is known", "[compare]") {
+  const std::string code = report::page_code({part()}, {}, {{{"dir/a.c", 4}, "return\tx;"}, {{"inc/b.h", 8}, "no"}});
+  CHECK(code.find("s\ta.c:3\ta.c:4  return.x;\n") != std::string::npos);
+  CHECK(code.find("s\t\tb.h:9\n") != std::string::npos);
+}
+
 TEST_CASE("names cannot break the page's code into other fields", "[compare]") {
   CodePart odd{"a\tb\nc\f", "", 1, 0, 0, 0, {}};
   odd.rows.push_back({Kind::removed, {0, "x\ty\n", "", 0}, {}, 0});

@@ -8,8 +8,9 @@
 
 namespace klp::tools {
 
-/// Fills `binary.details`. `old_name` is its name on the first side.
+/// Fills `binary.details`. `old_name` is its name on the first side. Code has the text of its lines where `trees` has
+/// it.
 void add_details(const ComparedSide& before, const std::string& old_name, const ComparedSide& after,
-                 report::ComparedBinary& binary, bool with_code);
+                 report::ComparedBinary& binary, bool with_code, const SourceTrees& trees);
 
 }  // namespace klp::tools

@@ -189,17 +189,21 @@ diff::LineSources line_sources(const ComparedSide& before, const std::string& ol
   return {of(before, old_binary), of(after, binary)};
 }
 
-report::SourceText source_text(const std::vector<diff::CodePart>& parts, bool after, const fs::path& tree) {
+report::SourceText SourceFiles::text(const std::vector<diff::CodePart>& parts, bool after) {
   report::SourceText result;
+  if (tree_.empty()) return result;
   for (const auto& [file, numbers] : places_of(parts, after)) {
-    const auto path = find_in_tree(tree, file);
-    if (!path) continue;
-    const std::vector<std::string> lines = lines_of(*path);
+    const auto [lines, fresh] = lines_.try_emplace(file);
+    if (const auto path = fresh ? find_in_tree(tree_, file) : std::nullopt) lines->second = lines_of(*path);
     for (const unsigned number : numbers) {
-      if (number <= lines.size()) result[{file, number}] = trimmed(lines[number - 1]);
+      if (number <= lines->second.size()) result[{file, number}] = trimmed(lines->second[number - 1]);
     }
   }
   return result;
+}
+
+report::SourceText source_text(const std::vector<diff::CodePart>& parts, bool after, const fs::path& tree) {
+  return SourceFiles(tree).text(parts, after);
 }
 
 std::string source_diff(const std::vector<diff::CodePart>& parts, const SourceTrees& trees,

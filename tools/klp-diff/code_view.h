@@ -47,6 +47,17 @@ struct SourceTrees {
 /// The text of the lines that the instructions of `parts` come from, of the side before or after.
 report::SourceText source_text(const std::vector<diff::CodePart>& parts, bool after, const fs::path& tree);
 
+/// The same for many functions: files are read once. Nothing is known of an empty tree.
+class SourceFiles {
+ public:
+  explicit SourceFiles(fs::path tree) : tree_(std::move(tree)) {}
+  report::SourceText text(const std::vector<diff::CodePart>& parts, bool after);
+
+ private:
+  fs::path tree_;
+  std::map<std::string, std::vector<std::string>> lines_;  ///< of a file that is not there: none
+};
+
 /// `diff -u` of the definitions that the instructions come from: the function, and what is inlined in it. Both trees
 /// must be known; a file that is not found in its tree is named in `notes`.
 std::string source_diff(const std::vector<diff::CodePart>& parts, const SourceTrees& trees,

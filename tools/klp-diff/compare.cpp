@@ -143,7 +143,8 @@ report::CompareReport compared(const CompareOptions& options) {
   const bool with_code = !options.html.empty();
   if (options.why || with_code) {
     for_each_common(report.binaries, "looking closer", options.jobs, [&](report::ComparedBinary& binary) {
-      if (!binary.difference.functions.empty()) add_details(before, old_name(before, binary), after, binary, with_code);
+      if (!binary.difference.functions.empty())
+        add_details(before, old_name(before, binary), after, binary, with_code, options.sources);
     });
   }
   report.total_ms =
@@ -153,6 +154,8 @@ report::CompareReport compared(const CompareOptions& options) {
 
 ExitStatus compare(const CommonOptions& common, const CompareOptions& options) {
   if (!options.function.empty()) return compare_function(common, options);
+  if (options.html.empty() && (!options.sources.before.empty() || !options.sources.after.empty()))
+    throw Error("--source-a and --source-b need --function or --html", "", ExitStatus::usage);
   const report::CompareReport report = compared(options);
   const report::CompareTextOptions text_options{use_color(common, STDOUT_FILENO), options.all, options.stat};
   if (options.json != "-") {
@@ -180,12 +183,12 @@ void add_view_options(CLI::App& command, CompareOptions& options) {
                          "one function side by side, with source lines; BINARY:NAME where several have it");
   function->excludes(stat)->excludes(why)->excludes(html);
   command
-      .add_option("--source-a", options.sources.before,
-                  "source tree of the first build, for the lines' text and diff (default: a fetched kernel's)")
-      ->needs(function)
+      .add_option(
+          "--source-a", options.sources.before,
+          "source tree of the first build, for the lines' text and diff (default: a fetched kernel's; with --html "
+          "only if given)")
       ->check(CLI::ExistingDirectory);
   command.add_option("--source-b", options.sources.after, "source tree of the second build")
-      ->needs(function)
       ->check(CLI::ExistingDirectory);
 }
 

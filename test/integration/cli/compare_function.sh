@@ -41,6 +41,19 @@ say "changed: marked, with source lines, in two columns"
 expect_status 1 env COLUMNS=140 "$klp_diff" compare "$a" "$b" --function large \
   --source-a "$work/before/tree" --source-b "$work/after/tree"
 expect_output '^different: [0-9]+ instruction'
+page=$work/out/page.html
+"$klp_diff" compare "$a" "$b" --html "$page" --source-a "$work/before/tree" --source-b "$work/after/tree" >/dev/null || [ $? = 1 ]
+python3 - "$page" <<'PYTHON'
+import base64, re, sys, zlib
+packed = re.search(r'id="code-0">([^<]*)<', open(sys.argv[1]).read()).group(1)
+code = zlib.decompress(base64.b64decode(packed)).decode()
+assert "\tunit.c:6  return x * 5;\n" in code and "\tunit.c:5  return x * 3;\t" in code, code
+PYTHON
+rm "$page"
+expect_status 2 "$klp_diff" compare "$a" "$b" --source-a "$work/before/tree"
+expect_output 'need --function or --html'
+expect_status 1 env COLUMNS=140 "$klp_diff" compare "$a" "$b" --function large \
+  --source-a "$work/before/tree" --source-b "$work/after/tree"
 expect_output '# "large %d" \| \+0x[0-9a-f]+ movq \$0, %rdi # "large: %d"'
 expect_output 'unit\.c:5 return x \* 3; unit\.c:6 return x \* 5;'
 expect_output 'from unit\.c:'
