@@ -270,7 +270,7 @@ void Vm::copy_in(const std::filesystem::path& file) {
   const uint64_t id = state_->next_id++;
   const std::string name = file.filename().string();
   check(name.find_first_of(" \t\n\\") == std::string::npos, "a guest file's name cannot have blanks: {}", name);
-  const GuestResult result = state_->exchange(put_lines(id, name, read_file(file)), id, 60s, "copying " + name);
+  const GuestResult result = state_->exchange(put_lines(id, name, read_file(file)), id, 180s, "copying " + name);
   check(result.status == 0, "cannot copy {} into the guest: {}", name, result.output);
 }
 
