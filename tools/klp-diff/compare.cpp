@@ -18,6 +18,7 @@
 #include "commands.h"
 #include "compare_facts.h"
 #include "compare_function.h"
+#include "compare_inlined.h"
 #include "compare_renamed.h"
 #include "compare_sides.h"
 #include "options.h"
@@ -68,6 +69,7 @@ void compare_binary(const ComparedSide& before, const ComparedSide& after, repor
   }
   const BinaryPair pair = read_pair(a, b);
   binary.difference = compare_pair(pair, line_sources(before, before_name, after, binary.name));
+  if (!pair.units) tell_inlined(before, before_name, after, binary);
   facts.add(pair.before, pair.after, binary);
 }
 

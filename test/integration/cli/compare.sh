@@ -193,6 +193,19 @@ expect_status 4 "$klp_diff" compare "$work/before.stripped" "$work/after.strippe
 expect_output 'are 0: read kallsyms as root'
 rm -r "$work"/before/vmlinux "$work"/after/vmlinux
 
+say "a function that one of two linked images, or modules, has inlined"
+for how in noinline always_inline; do
+  unit "$how" "s/^int small.*/static __inline __attribute__((__${how}__)) int helper(int x) { return x * 7 + printk(\"helper\"); }\nint small(int x) { return helper(x) + 1; }/"
+  ld -o "$work/$how/vmlinux" -Ttext-segment=0xffffffff81000000 -e 0 "$work/$how/unit.o" "$work/printk.o"
+  cp "$work/$how/unit.o" "$work/$how/unit.ko"
+done
+for binary in vmlinux unit.ko; do
+  expect_status 1 "$klp_diff" compare "$work/noinline/$binary" "$work/always_inline/$binary"
+  expect_output 'removed helper \(unit.c\) .*is inlined now, into small '
+  expect_status 1 "$klp_diff" compare "$work/always_inline/$binary" "$work/noinline/$binary"
+  expect_output 'new helper \(unit.c\) .*was inlined before, into small '
+done
+
 say "debug information that cannot be read does not end the comparison of code"
 for side in before after; do
   objcopy -O binary --only-section=.debug_info --set-section-flags .debug_info=alloc "$work/$side/unit.o" "$work/info"
