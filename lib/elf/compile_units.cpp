@@ -2,12 +2,12 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <map>
+#include <optional>
 
+#include "elf/linked_dwarf.h"
 #include "elf/relocated_dwarf.h"
 #include "support/error.h"
 
@@ -27,14 +27,8 @@ struct CompileUnits::State {
       read_names(shipped);
       return;
     }
-    fd = open(shipped.name().c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) linked = dwarf_begin(fd, DWARF_C_READ);
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    if (linked != nullptr) dwarf_end(linked);
-    if (fd >= 0) close(fd);
+    image.emplace(shipped.name());
+    linked = image->get();
   }
 
   /// The global functions of all units.
@@ -67,7 +61,7 @@ struct CompileUnits::State {
     } while (dwarf_siblingof(&die, &die) == 0);
   }
 
-  int fd = -1;
+  std::optional<LinkedDwarf> image;
   ::Dwarf* linked = nullptr;
   std::map<std::string, std::string, std::less<>> by_name;
 };

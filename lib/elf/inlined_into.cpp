@@ -2,9 +2,8 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
-#include <unistd.h>
 
+#include "elf/linked_dwarf.h"
 #include "elf/relocated_dwarf.h"
 #include "support/error.h"
 
@@ -13,25 +12,6 @@ namespace {
 
 constexpr uint16_t kRelocatable = 1;  // ET_REL
 constexpr int kDeepest = 64;
-
-/// The whole file as it is, with the addresses of a linked image.
-class LinkedDwarf {
- public:
-  explicit LinkedDwarf(const std::string& file) : fd_(open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ >= 0) dwarf_ = dwarf_begin(fd_, DWARF_C_READ);
-  }
-  LinkedDwarf(const LinkedDwarf&) = delete;
-  LinkedDwarf& operator=(const LinkedDwarf&) = delete;
-  ~LinkedDwarf() {
-    if (dwarf_ != nullptr) dwarf_end(dwarf_);
-    if (fd_ >= 0) close(fd_);
-  }
-  ::Dwarf* get() const { return dwarf_; }
-
- private:
-  int fd_;
-  ::Dwarf* dwarf_ = nullptr;
-};
 
 std::string name_of(Dwarf_Die& die) {
   Dwarf_Attribute attribute;

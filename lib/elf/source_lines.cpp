@@ -2,8 +2,6 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -11,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "elf/linked_dwarf.h"
 #include "elf/relocated_dwarf.h"
 
 namespace klp::elf {
@@ -42,15 +41,9 @@ struct SourceLines::State {
     if (binary.type() == kRelocatable)
       read_all(binary);
     else if (binary.maybe_section(".debug_line") != nullptr)
-      fd = open(binary.name().c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) linked = dwarf_begin(fd, DWARF_C_READ);
+      image.emplace(binary.name());
+    if (image) linked = image->get();
     has_index = binary.maybe_section(".debug_aranges") != nullptr;
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    if (linked != nullptr) dwarf_end(linked);
-    if (fd >= 0) close(fd);
   }
 
   void read_all(const ElfObject& binary) {
@@ -124,7 +117,7 @@ struct SourceLines::State {
     return false;
   }
 
-  int fd = -1;
+  std::optional<LinkedDwarf> image;
   ::Dwarf* linked = nullptr;
   bool has_index = false;
   std::set<std::string, std::less<>> names;

@@ -1,34 +1,15 @@
 // The sizes of structs from a linked image's DWARF: what BTF says faster, for kernels that are built without.
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <set>
 
 #include "elf/btf.h"
+#include "elf/linked_dwarf.h"
 #include "support/error.h"
 
 namespace klp::elf {
 namespace {
-
-class OpenDwarf {
- public:
-  explicit OpenDwarf(const std::filesystem::path& image) : fd_(open(image.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ >= 0) dwarf_ = dwarf_begin(fd_, DWARF_C_READ);
-  }
-  ~OpenDwarf() {
-    if (dwarf_ != nullptr) dwarf_end(dwarf_);
-    if (fd_ >= 0) close(fd_);
-  }
-  OpenDwarf(const OpenDwarf&) = delete;
-  OpenDwarf& operator=(const OpenDwarf&) = delete;
-  Dwarf* get() const { return dwarf_; }
-
- private:
-  int fd_;
-  Dwarf* dwarf_ = nullptr;
-};
 
 /// Takes the wanted structs that stand at the top of a compile unit.
 void look_at_unit(Dwarf_Die& unit, std::set<std::string>& wanted, std::map<std::string, uint64_t>& sizes) {
@@ -47,7 +28,7 @@ void look_at_unit(Dwarf_Die& unit, std::set<std::string>& wanted, std::map<std::
 
 std::map<std::string, uint64_t> struct_sizes_from_dwarf(const std::filesystem::path& image,
                                                         const std::vector<std::string>& names) {
-  const OpenDwarf dwarf(image);
+  const LinkedDwarf dwarf(image);
   check(dwarf.get() != nullptr, "{} has no readable debug information", image.string());
   std::set<std::string> wanted(names.begin(), names.end());
   std::map<std::string, uint64_t> sizes;
